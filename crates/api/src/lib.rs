@@ -1,0 +1,1 @@
+//! The machine API on the wire: protobuf contracts, client, server glue.

@@ -1,0 +1,1 @@
+//! Machine configuration: documents, validation, patches, generation, secrets bundle.

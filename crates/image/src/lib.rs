@@ -1,0 +1,1 @@
+//! Image building: root filesystem, OCI images and layouts, registry, software bill of materials.

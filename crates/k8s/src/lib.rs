@@ -1,0 +1,1 @@
+//! A small Kubernetes API client: objects as JSON, server-side apply, watches.

@@ -1,0 +1,2 @@
+//! keelctl
+fn main() {}

@@ -1,0 +1,2 @@
+//! machined
+fn main() {}

@@ -1,0 +1,1 @@
+//! Typed resources, their store, watches and the controller runtime.
