@@ -1,0 +1,2 @@
+//! flannel
+fn main() {}

@@ -1,0 +1,2 @@
+//! install-conf
+fn main() {}

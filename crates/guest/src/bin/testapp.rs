@@ -1,0 +1,2 @@
+//! testapp
+fn main() {}

@@ -1,0 +1,202 @@
+//! Downloading layers and unpacking them into a folder that appears complete or not at all.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::{StreamExt, TryStreamExt};
+use http_body_util::BodyExt;
+use serde::{Deserialize, Serialize};
+
+use super::http_client::{Client, IDLE_TIMEOUT, RequestError};
+use super::{Failure, Progress, PullError};
+use crate::digest::{Digest, Hasher};
+use crate::oci::{Descriptor, ImageConfig, ImageDocument, Manifest};
+use crate::unpack::{self, Unpacker};
+
+/// Layers downloaded at the same time.
+const PARALLEL: usize = 3;
+const DOCUMENT: &str = "image.json";
+const ROOTFS: &str = "rootfs";
+
+/// An image on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pulled {
+    /// As it was asked for.
+    pub reference: String,
+    /// The digest the reference named when it was pulled.
+    pub digest: Digest,
+    /// How a container of it starts.
+    pub config: ImageConfig,
+    /// Its folder.
+    #[serde(skip)]
+    pub dir: PathBuf,
+}
+
+impl Pulled {
+    /// The image in `dir`, if a complete one is there.
+    pub fn open(dir: &Path) -> io::Result<Option<Pulled>> {
+        let bytes = match fs::read(dir.join(DOCUMENT)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut pulled: Pulled = serde_json::from_slice(&bytes)?;
+        pulled.dir = dir.to_owned();
+        Ok(Some(pulled))
+    }
+
+    /// Where its files are.
+    pub fn rootfs(&self) -> PathBuf {
+        self.dir.join(ROOTFS)
+    }
+}
+
+pub(super) async fn fetch_and_unpack(
+    client: &Client,
+    reference: &str,
+    digest: Digest,
+    manifest: &Manifest,
+    document: ImageDocument,
+    dir: &Path,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Pulled, Failure> {
+    let disk = |doing: String| {
+        let image = reference.to_owned();
+        move |source| Failure::Here(PullError::Disk { image, doing, source })
+    };
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(parent).map_err(disk(format!("create {}", parent.display())))?;
+    let work = tempfile::Builder::new()
+        .prefix(".pull-")
+        .tempdir_in(parent)
+        .map_err(disk(format!("create a folder in {}", parent.display())))?;
+
+    let total = manifest.layers.iter().map(|layer| layer.size).sum();
+    let done = AtomicU64::new(0);
+    let downloads = manifest.layers.iter().enumerate().map(|(number, layer)| {
+        let path = work.path().join(format!("layer-{number}"));
+        let done = &done;
+        async move {
+            download(client, layer, &path, &|bytes| {
+                let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                progress(Progress::Downloading { done, total });
+            })
+            .await?;
+            Ok::<_, Failure>(path)
+        }
+    });
+    let paths: Vec<PathBuf> = futures::stream::iter(downloads)
+        .buffered(PARALLEL)
+        .try_collect()
+        .await?;
+
+    let rootfs = work.path().join(ROOTFS);
+    fs::create_dir(&rootfs).map_err(disk(format!("create {}", rootfs.display())))?;
+    let unpacker = Unpacker::new(&rootfs).map_err(disk(format!("open {}", rootfs.display())))?;
+    let unpacker = Arc::new(unpacker);
+    let layers = paths.len();
+    for (number, path) in paths.into_iter().enumerate() {
+        progress(Progress::Unpacking {
+            layer: number + 1,
+            layers,
+        });
+        let (kind, want) = (
+            manifest.layers[number].media_type.clone(),
+            document.rootfs.diff_ids[number].clone(),
+        );
+        let unpacker = unpacker.clone();
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let file = fs::File::open(&path)?;
+            unpack::layer(&unpacker, file, &kind, Some(&want))?;
+            fs::remove_file(&path)?;
+            Ok(())
+        });
+        let unpacked = unpacked.await.map_err(|e| disk("unpack".into())(io::Error::other(e)))?;
+        unpacked.map_err(|source| {
+            Failure::Here(PullError::Unpack {
+                image: reference.to_owned(),
+                source,
+            })
+        })?;
+    }
+
+    let pulled = Pulled {
+        reference: reference.to_owned(),
+        digest,
+        config: document.config,
+        dir: dir.to_owned(),
+    };
+    let text = serde_json::to_vec_pretty(&pulled).map_err(|e| disk("describe".into())(e.into()))?;
+    let put = || -> io::Result<()> {
+        let mut file = fs::File::create(work.path().join(DOCUMENT))?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        swap(work, dir, parent)
+    };
+    put().map_err(disk(format!("put the image into {}", dir.display())))?;
+    Ok(pulled)
+}
+
+/// Moves the finished folder into place. An older image there is exchanged for it in one step and then removed.
+fn swap(work: tempfile::TempDir, dir: &Path, parent: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))?;
+    if dir.exists() {
+        match renameat_with(CWD, work.path(), CWD, dir, RenameFlags::EXCHANGE) {
+            Ok(()) => {} // `work` is the old image now, and is removed when it goes out of scope
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                fs::remove_dir_all(dir)?;
+                fs::rename(work.keep(), dir)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        fs::rename(work.keep(), dir)?;
+    }
+    fs::File::open(parent)?.sync_all()
+}
+
+async fn download(
+    client: &Client,
+    layer: &Descriptor,
+    path: &Path,
+    arrived: &(dyn Fn(u64) + Send + Sync),
+) -> Result<(), RequestError> {
+    use tokio::io::AsyncWriteExt;
+    let failed = |e: io::Error| RequestError::Answer(format!("write {}: {e}", path.display()));
+    let mut body = client.blob(&layer.digest).await?;
+    let file = tokio::fs::File::create(path).await.map_err(failed)?;
+    let mut file = tokio::io::BufWriter::with_capacity(1 << 20, file);
+    let (mut hasher, mut size) = (Hasher::default(), 0u64);
+    loop {
+        let frame = tokio::time::timeout(IDLE_TIMEOUT, body.frame())
+            .await
+            .map_err(|_| RequestError::Silent)?;
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame?.into_data() else { continue };
+        size += data.len() as u64;
+        if size > layer.size {
+            return Err(RequestError::Answer(format!(
+                "layer {} is larger than announced",
+                layer.digest
+            )));
+        }
+        hasher.update(&data);
+        file.write_all(&data).await.map_err(failed)?;
+        arrived(data.len() as u64);
+    }
+    file.flush().await.map_err(failed)?;
+    let got = hasher.finish();
+    if got == layer.digest {
+        Ok(())
+    } else {
+        Err(RequestError::Answer(format!(
+            "layer {} came with digest {got}",
+            layer.digest
+        )))
+    }
+}
