@@ -1,0 +1,128 @@
+//! Connections: endpoint after endpoint, TCP and TLS under one deadline.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::Channel;
+
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::resolve;
+
+/// A ping this often finds a peer that is gone; nodes permit one every ten seconds.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// No answer to a ping for that long: the connection is dead, and the next endpoint is tried.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An endpoint cannot be read.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// There is nowhere to connect to.
+    #[error("no endpoint is given: name one with --endpoints or in the client configuration")]
+    NoEndpoint,
+    /// An endpoint cannot be the authority of a request.
+    #[error("endpoint {0}: not usable as an address: {1}")]
+    Authority(String, #[source] tonic::transport::Error),
+}
+
+/// Why no endpoint could be connected to: each with its reason.
+#[derive(Debug)]
+struct AllFailed(Vec<(Endpoint, io::Error)>);
+
+impl std::fmt::Display for AllFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, (endpoint, error)) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}connect to {endpoint}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for AllFailed {}
+
+pub(super) fn channel(
+    endpoints: Arc<[Endpoint]>,
+    tls: rustls::ClientConfig,
+    attempt: Duration,
+) -> Result<Channel, Error> {
+    let first = endpoints.first().ok_or(Error::NoEndpoint)?;
+    // The scheme of this URI would make tonic do TLS itself; `origin` is what the server sees.
+    let authority = |e| Error::Authority(first.to_string(), e);
+    let origin = format!("https://{first}").parse().map_err(|_| Error::NoEndpoint)?;
+    let builder = tonic::transport::Endpoint::from_shared(format!("http://{first}"))
+        .map_err(authority)?
+        .origin(origin)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(false);
+    let dialer = Arc::new(Dialer {
+        endpoints,
+        tls: TlsConnector::from(Arc::new(tls)),
+        attempt,
+        preferred: AtomicUsize::new(0),
+    });
+    let connect = tower::service_fn(move |_| {
+        let dialer = dialer.clone();
+        async move { dialer.dial().await.map(TokioIo::new) }
+    });
+    Ok(builder.connect_with_connector_lazy(connect))
+}
+
+struct Dialer {
+    endpoints: Arc<[Endpoint]>,
+    tls: TlsConnector,
+    attempt: Duration,
+    /// The endpoint that answered last; the search for another begins after it.
+    preferred: AtomicUsize,
+}
+
+impl Dialer {
+    async fn dial(&self) -> Result<TlsStream<TcpStream>, AllFailed> {
+        let count = self.endpoints.len();
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut failed = Vec::new();
+        for index in (0..count).map(|i| (first + i) % count) {
+            let endpoint = &self.endpoints[index];
+            match within(self.attempt, open(endpoint, &self.tls)).await {
+                Ok(stream) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(stream);
+                }
+                Err(error) => failed.push((endpoint.clone(), error)),
+            }
+        }
+        Err(AllFailed(failed))
+    }
+}
+
+async fn within<T>(limit: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"));
+    tokio::time::timeout(limit, future).await.map_err(late)?
+}
+
+/// Connects to the first address of the endpoint that answers, and does the handshake.
+pub(crate) async fn open(endpoint: &Endpoint, tls: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(endpoint.host.clone()).map_err(io::Error::other)?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in resolve::addresses(endpoint).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return tls.connect(name, stream).await;
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
