@@ -1,2 +1,9 @@
-//! keelctl
-fn main() {}
+//! The command line. Everything is in the library, so that tests and the reference generator can use it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Local clusters re-execute this program to become the supervisor of a node; that must happen before anything
+    // else, while the process has one thread.
+    keelctl::run(std::env::args_os().collect())
+}

@@ -1,0 +1,348 @@
+//! The command line as types. Names, flags and defaults are those of `talosctl` v1.13, so that scripts keep working;
+//! what is ours is marked so in its help.
+
+pub mod cluster;
+pub mod common;
+pub mod generate;
+pub mod node;
+pub mod pending;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::cli::common::{ClientFlags, Node};
+
+/// Keelson's command line: talks to nodes, makes configurations, runs local clusters.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keelctl",
+    about = "Talks to nodes, makes machine configurations, runs local clusters",
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    propagate_version = false
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command that is built. What is not yet is in [`pending::PENDING`].
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Apply a machine configuration to a node
+    #[command(visible_alias = "apply")]
+    ApplyConfig(Node<node::ApplyConfig>),
+    /// Bootstrap the etcd cluster on one control plane node
+    Bootstrap(Node<node::Bootstrap>),
+    /// Make, show and destroy local clusters
+    Cluster(cluster::Cluster),
+    /// Print a shell completion script
+    Completion(generate::Completion),
+    /// Manage the client configuration file
+    Config(ClientConfigCommand),
+    /// List containers
+    #[command(visible_alias = "c")]
+    Containers(Node<node::Containers>),
+    /// Print the kernel log
+    Dmesg(Node<node::Dmesg>),
+    /// Render the reference of all commands
+    #[command(hide = true)]
+    Docs(generate::Docs),
+    /// Manage etcd
+    Etcd(node::Etcd),
+    /// Print events as they happen
+    Events(Node<node::Events>),
+    /// Generate configurations, secrets, authorities, certificates and keys
+    Gen(generate::Gen),
+    /// Show resources of a node
+    #[command(visible_alias = "g")]
+    Get(Node<node::Get>),
+    /// Check the health of a cluster
+    Health(Node<node::Health>),
+    /// List, pull and build images
+    #[command(visible_alias = "images")]
+    Image(node::Image),
+    /// Look inside a node
+    Inspect(node::Inspect),
+    /// Fetch the admin kubeconfig of the cluster
+    Kubeconfig(Node<node::Kubeconfig>),
+    /// Print the log of a service or container
+    Logs(Node<node::Logs>),
+    /// Generate and patch machine configurations
+    #[command(name = "machineconfig", visible_alias = "mc")]
+    MachineConfig(generate::MachineConfig),
+    /// Show what a machine configuration would change (not in talosctl)
+    Plan(Node<node::Plan>),
+    /// Reboot nodes
+    Reboot(Node<node::Reboot>),
+    /// Reset nodes: wipe and leave the cluster
+    Reset(Node<node::Reset>),
+    /// List services, show one, or start, stop and restart it
+    #[command(visible_alias = "services")]
+    Service(Node<node::Service>),
+    /// Shut nodes down
+    Shutdown(Node<node::Shutdown>),
+    /// Show the time of nodes and of their time server
+    Time(Node<node::Time>),
+    /// Check a machine configuration
+    Validate(generate::Validate),
+    /// Print the version of the client and of nodes
+    Version(Node<node::Version>),
+}
+
+/// `config`, which works on the client configuration file alone (but for `new`).
+#[derive(Debug, clap::Args)]
+pub struct ClientConfigCommand {
+    /// Which file and context.
+    #[command(flatten)]
+    pub client: ClientFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ClientConfigAction,
+}
+
+/// What `config` can do.
+#[derive(Debug, Subcommand)]
+pub enum ClientConfigAction {
+    /// Add a context
+    Add {
+        /// Name of the new context
+        context: String,
+        /// File with the authority's certificate
+        #[arg(long, value_name = "PATH")]
+        ca: Option<String>,
+        /// File with the client certificate
+        #[arg(long, value_name = "PATH")]
+        crt: Option<String>,
+        /// File with the client key
+        #[arg(long, value_name = "PATH")]
+        key: Option<String>,
+    },
+    /// Choose the current context
+    #[command(visible_alias = "use-context")]
+    Context {
+        /// Name of the context
+        context: String,
+    },
+    /// List contexts
+    #[command(visible_alias = "get-contexts")]
+    Contexts,
+    /// Set the endpoints of the current context
+    #[command(visible_alias = "endpoints")]
+    Endpoint {
+        /// Addresses or names; none clears the list
+        endpoints: Vec<String>,
+    },
+    /// Show the current context
+    Info {
+        /// text, yaml or json
+        #[arg(short, long, default_value = "text")]
+        output: String,
+    },
+    /// Add the contexts of another client configuration
+    Merge {
+        /// The other file
+        from: String,
+    },
+    /// Make a client configuration with the given roles, signed by a node
+    New {
+        /// Where to write it
+        #[arg(default_value = "talosconfig")]
+        path: String,
+        /// Roles of the new certificate
+        #[arg(long, value_delimiter = ',', default_value = "os:admin")]
+        roles: Vec<String>,
+        /// Lifetime of the new certificate
+        #[arg(long, default_value = "8760h0m0s", value_parser = crate::output::age::parse_duration)]
+        crt_ttl: std::time::Duration,
+    },
+    /// Set the default nodes of the current context
+    #[command(visible_alias = "nodes")]
+    Node {
+        /// Addresses or names; none clears the list
+        nodes: Vec<String>,
+    },
+    /// Remove contexts
+    Remove {
+        /// Name or pattern with `*` and `?`
+        context: String,
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(short = 'y', long)]
+        noconfirm: bool,
+    },
+}
+
+/// What a command line turned out to be.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A command to run.
+    Run(Box<Cli>),
+    /// A command that is not built yet, by its full name.
+    Pending(String),
+}
+
+/// The whole command tree, with the commands that are not built yet.
+pub fn command() -> clap::Command {
+    pending::add_to(Cli::command())
+}
+
+/// Parses a command line, program name first.
+pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(normalize(arguments))?;
+    if let Some(name) = pending::selected(&matches) {
+        return Ok(Parsed::Pending(name));
+    }
+    Cli::from_arg_matches(&matches)
+        .map(|cli| Parsed::Run(Box::new(cli)))
+        .map_err(|e| e.format(&mut command))
+}
+
+/// Flags of node commands that take a value and may stand before the command.
+const LEADING: [&str; 8] = [
+    "-n",
+    "--nodes",
+    "-e",
+    "--endpoints",
+    "--context",
+    "-c",
+    "--cluster",
+    "--talosconfig",
+];
+
+/// Switches that may be written with a value, `--insecure=false`.
+const SWITCHES: [&str; 12] = [
+    "insecure",
+    "dry-run",
+    "force",
+    "watch",
+    "follow",
+    "debug",
+    "reboot",
+    "strict",
+    "with-kubespan",
+    "noconfirm",
+    "rsa",
+    "client",
+];
+
+/// Puts flags that stand before the command behind it (`keelctl -n 10.5.0.2 get members`), where they belong, and
+/// takes the value off switches.
+fn normalize(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut rest = arguments.into_iter().peekable();
+    let mut out: Vec<OsString> = rest.next().into_iter().collect();
+    let mut leading = Vec::new();
+    while let Some(text) = rest.peek().and_then(|a| a.to_str()).map(str::to_owned) {
+        let (flag, has_value) = match text.split_once('=') {
+            Some((flag, _)) => (flag, true),
+            None if text.len() > 2 && !text.starts_with("--") => (text.get(..2).unwrap_or(&text), true),
+            None => (text.as_str(), false),
+        };
+        if !LEADING.contains(&flag) {
+            break;
+        }
+        leading.extend(rest.next());
+        if !has_value {
+            leading.extend(rest.next());
+        }
+    }
+    out.extend(rest.next());
+    out.extend(leading);
+    let mut literal = false;
+    for argument in rest {
+        literal |= argument == "--";
+        let switch = argument.to_str().filter(|_| !literal).and_then(|text| {
+            let (flag, value) = text.strip_prefix("--")?.split_once('=')?;
+            SWITCHES
+                .contains(&flag)
+                .then(|| value.parse::<bool>().ok().map(|on| (format!("--{flag}"), on)))?
+        });
+        match switch {
+            Some((flag, true)) => out.push(flag.into()),
+            Some((_, false)) => {}
+            None => out.push(argument),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    fn parse_line(line: &str) -> Result<Parsed, clap::Error> {
+        parse(words(line))
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn node_flags_may_stand_before_the_command() {
+        assert_eq!(
+            normalize(words(
+                "keelctl -n 10.5.0.2,10.5.0.3 --talosconfig=x -eA get members -w=x --insecure=false --dry-run=true"
+            )),
+            words("keelctl get -n 10.5.0.2,10.5.0.3 --talosconfig=x -eA members -w=x --dry-run")
+        );
+        let Ok(Parsed::Run(cli)) = parse_line("keelctl -n a,b -n c get members") else {
+            panic!("not parsed")
+        };
+        let Command::Get(get) = cli.command else {
+            panic!("not get")
+        };
+        assert_eq!(get.client.nodes, ["a", "b", "c"]);
+        assert_eq!(get.args.resource_type.as_deref(), Some("members"));
+    }
+
+    #[test]
+    fn aliases_reach_their_command() {
+        for line in [
+            "keelctl apply -f x -i -n y",
+            "keelctl g members",
+            "keelctl mc patch x -p y",
+            "keelctl services etcd restart",
+            "keelctl c -k",
+            "keelctl images ls",
+            "keelctl config use-context x",
+            "keelctl config endpoints a b",
+            "keelctl validate -c x -m metal",
+            "keelctl etcd members -n x",
+        ] {
+            assert!(matches!(parse_line(line), Ok(Parsed::Run(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_known_with_any_flags() {
+        for (line, name) in [
+            ("keelctl upgrade -i image --preserve", "upgrade"),
+            ("keelctl etcd snapshot db", "etcd snapshot"),
+            ("keelctl gen secureboot uki", "gen secureboot uki"),
+            ("keelctl -n x du /var", "usage"),
+        ] {
+            assert!(
+                matches!(parse_line(line), Ok(Parsed::Pending(found)) if found == name),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mistyped_command_is_answered_with_the_right_one() {
+        let error = parse_line("keelctl containrs").unwrap_err().to_string();
+        assert!(error.contains("'containers'"), "{error}");
+    }
+}

@@ -1,0 +1,370 @@
+//! Arguments of commands that talk to nodes.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::common::{ClientFlags, Mode, Node};
+use crate::output::age::parse_duration;
+
+/// `apply-config`
+#[derive(Debug, Args)]
+pub struct ApplyConfig {
+    /// File with the machine configuration, `-` for standard input
+    #[arg(short, long, value_name = "PATH")]
+    pub file: Option<String>,
+    /// Talk to a node in maintenance mode, without client certificate
+    #[arg(short, long)]
+    pub insecure: bool,
+    /// Accept only a server certificate with one of these SHA-256 fingerprints (with --insecure)
+    #[arg(long, value_delimiter = ',')]
+    pub cert_fingerprint: Vec<String>,
+    /// Patch to apply to the file first: inline or @file; repeatable
+    #[arg(short = 'p', long, value_name = "PATCH")]
+    pub config_patch: Vec<String>,
+    /// Only say what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to apply
+    #[arg(short, long, value_enum, default_value_t)]
+    pub mode: Mode,
+    /// When mode try returns to the old configuration
+    #[arg(long, default_value = "1m0s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `bootstrap`
+#[derive(Debug, Args)]
+pub struct Bootstrap {
+    /// Snapshot of etcd to recover from
+    #[arg(long, value_name = "PATH")]
+    pub recover_from: Option<String>,
+    /// Do not check the snapshot's hash (it was copied from a data folder)
+    #[arg(long)]
+    pub recover_skip_hash_check: bool,
+}
+
+/// `containers`
+#[derive(Debug, Args)]
+pub struct Containers {
+    /// Containers of Kubernetes instead of the system's
+    #[arg(short, long)]
+    pub kubernetes: bool,
+}
+
+/// `dmesg`
+#[derive(Debug, Args)]
+pub struct Dmesg {
+    /// Go on with new messages
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only new messages (with --follow)
+    #[arg(long)]
+    pub tail: bool,
+}
+
+/// `etcd`
+#[derive(Debug, Args)]
+pub struct Etcd {
+    /// How to reach nodes.
+    #[command(flatten)]
+    pub client: ClientFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: EtcdAction,
+}
+
+/// What `etcd` can do.
+#[derive(Debug, Subcommand)]
+pub enum EtcdAction {
+    /// List the members
+    Members,
+    /// Show the status of members
+    Status,
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only events of this actor
+    #[arg(long)]
+    pub actor_id: Option<String>,
+    /// Show events of the last time, for example 10m
+    #[arg(long, value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Show events after the one with this id
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Show this many past events first (-1: all)
+    #[arg(long, allow_hyphen_values = true)]
+    pub tail: Option<i32>,
+}
+
+/// `get`
+#[derive(Debug, Args)]
+pub struct Get {
+    /// Type of the resource: any of its names (`rd` lists them)
+    #[arg(value_name = "TYPE")]
+    pub resource_type: Option<String>,
+    /// Identifiers; none shows all
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Talk to a node in maintenance mode, without client certificate
+    #[arg(short, long)]
+    pub insecure: bool,
+    /// Namespace, if it is not the type's own
+    #[arg(long)]
+    pub namespace: Option<String>,
+    /// table, yaml, json or jsonpath=TEMPLATE
+    #[arg(short, long, default_value = "table")]
+    pub output: String,
+    /// Go on with changes
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Show past changes with their cause (not in talosctl)
+    #[arg(long, conflicts_with = "watch")]
+    pub history: bool,
+}
+
+/// `health`
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Control plane nodes to expect
+    #[arg(long, value_delimiter = ',')]
+    pub control_plane_nodes: Vec<String>,
+    /// Worker nodes to expect
+    #[arg(long, value_delimiter = ',')]
+    pub worker_nodes: Vec<String>,
+    /// Counted among the control plane nodes (older clusters)
+    #[arg(long)]
+    pub init_node: Option<String>,
+    /// Kubernetes endpoint to check instead of the configured one
+    #[arg(long)]
+    pub k8s_endpoint: Option<String>,
+    /// Run the checks on a node instead of here
+    #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub server: bool,
+    /// Run Kubernetes end-to-end tests too
+    #[arg(long)]
+    pub run_e2e: bool,
+    /// How long to wait
+    #[arg(long, default_value = "20m0s", value_parser = parse_duration)]
+    pub wait_timeout: Duration,
+}
+
+/// `image`
+#[derive(Debug, Args)]
+pub struct Image {
+    /// How to reach nodes.
+    #[command(flatten)]
+    pub client: ClientFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ImageAction,
+}
+
+/// What `image` can do.
+#[derive(Debug, Subcommand)]
+pub enum ImageAction {
+    /// List images of a node
+    #[command(visible_aliases = ["l", "ls"])]
+    List {
+        /// system, cri or inmem
+        #[arg(long, default_value = "cri")]
+        namespace: String,
+    },
+    /// List the images a Kubernetes cluster needs
+    #[command(name = "k8s-bundle", visible_alias = "default")]
+    K8sBundle {
+        /// Version of Kubernetes
+        #[arg(long, default_value_t = crate::defaults::KUBERNETES_VERSION.to_owned())]
+        k8s_version: String,
+    },
+    /// Build the distribution into a folder (not in talosctl)
+    Build {
+        /// Folder of the result
+        #[arg(short, long, default_value = "dist")]
+        output: String,
+        /// The project's folder with the pins of the distribution
+        #[arg(long, default_value = ".")]
+        source: String,
+    },
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// How to reach nodes.
+    #[command(flatten)]
+    pub client: ClientFlags,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: InspectAction,
+}
+
+/// What `inspect` can do.
+#[derive(Debug, Subcommand)]
+pub enum InspectAction {
+    /// Print the graph of controllers and resources (Graphviz)
+    #[command(visible_aliases = ["deps", "d"])]
+    Dependencies {
+        /// Show resources as nodes of the graph, as far as they exist
+        #[arg(long)]
+        with_resources: bool,
+    },
+}
+
+/// `kubeconfig`
+#[derive(Debug, Args)]
+pub struct Kubeconfig {
+    /// File or folder to write, `-` for standard output; else the first of $KUBECONFIG or ~/.kube/config
+    #[arg(value_name = "LOCAL-PATH")]
+    pub path: Option<String>,
+    /// Overwrite what exists
+    #[arg(short, long)]
+    pub force: bool,
+    /// Name of the context, instead of admin@CLUSTER
+    #[arg(long)]
+    pub force_context_name: Option<String>,
+    /// Merge into an existing file
+    #[arg(short, long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub merge: bool,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Service, or container with --kubernetes
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+    /// Go on with new lines
+    #[arg(short, long)]
+    pub follow: bool,
+    /// A container of Kubernetes
+    #[arg(short, long)]
+    pub kubernetes: bool,
+    /// Only the last lines (-1: all)
+    #[arg(long, default_value_t = -1, allow_hyphen_values = true)]
+    pub tail: i32,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// File with the machine configuration, `-` for standard input
+    #[arg(short, long, value_name = "PATH")]
+    pub file: String,
+    /// Patch to apply to the file first: inline or @file; repeatable
+    #[arg(short = 'p', long, value_name = "PATCH")]
+    pub config_patch: Vec<String>,
+}
+
+/// Following a long action.
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// Print the kernel log meanwhile
+    #[arg(long)]
+    pub debug: bool,
+    /// How long to wait
+    #[arg(long, default_value = "30m0s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Wait until it is done
+    #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub wait: bool,
+}
+
+/// `reboot`
+#[derive(Debug, Args)]
+pub struct Reboot {
+    /// default, powercycle (no kexec) or force (no clean-up)
+    #[arg(short, long, default_value = "default", value_parser = ["default", "powercycle", "force"])]
+    pub mode: String,
+    /// Cordon and drain the Kubernetes node first
+    #[arg(long)]
+    pub drain: bool,
+    /// How long draining may take
+    #[arg(long, default_value = "5m0s", value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+    /// auto or plain
+    #[arg(long, default_value = "auto", value_parser = ["auto", "plain"])]
+    pub progress: String,
+    /// Waiting for it.
+    #[command(flatten)]
+    pub follow: Follow,
+}
+
+/// `reset`
+#[derive(Debug, Args)]
+pub struct Reset {
+    /// Cordon, drain and leave etcd first
+    #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub graceful: bool,
+    /// Talk to a node in maintenance mode, without client certificate
+    #[arg(long)]
+    pub insecure: bool,
+    /// Reboot instead of shutting down
+    #[arg(long)]
+    pub reboot: bool,
+    /// Partitions of the system disk to wipe; else all
+    #[arg(long, value_delimiter = ',')]
+    pub system_labels_to_wipe: Vec<String>,
+    /// Other disks to wipe
+    #[arg(long, value_delimiter = ',')]
+    pub user_disks_to_wipe: Vec<String>,
+    /// What to wipe
+    #[arg(long, default_value = "all", value_parser = ["all", "system-disk", "user-disks"])]
+    pub wipe_mode: String,
+    /// Waiting for it.
+    #[command(flatten)]
+    pub follow: Follow,
+}
+
+/// `service`
+#[derive(Debug, Args)]
+pub struct Service {
+    /// Service; none lists all
+    pub id: Option<String>,
+    /// What to do with it
+    #[arg(value_parser = ["start", "stop", "restart", "status"])]
+    pub action: Option<String>,
+}
+
+/// `shutdown`
+#[derive(Debug, Args)]
+pub struct Shutdown {
+    /// Do not cordon and drain
+    #[arg(long)]
+    pub force: bool,
+    /// Waiting for it.
+    #[command(flatten)]
+    pub follow: Follow,
+}
+
+/// `time`
+#[derive(Debug, Args)]
+pub struct Time {
+    /// Compare with this server instead of the node's own
+    #[arg(long, value_name = "SERVER")]
+    pub check: Option<String>,
+}
+
+/// `version`
+#[derive(Debug, Args)]
+pub struct Version {
+    /// Only the client
+    #[arg(long)]
+    pub client: bool,
+    /// Talk to a node in maintenance mode, without client certificate
+    #[arg(short, long)]
+    pub insecure: bool,
+    /// Only the version
+    #[arg(long)]
+    pub short: bool,
+}
+
+/// A command without arguments of its own.
+#[derive(Debug, Args)]
+pub struct Nothing {}
+
+/// A command without arguments of its own that talks to nodes.
+pub type Plain = Node<Nothing>;

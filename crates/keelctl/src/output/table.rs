@@ -1,0 +1,146 @@
+//! Columns aligned with spaces, three of them between the widest cell and the next column. The last cell of a line is
+//! not padded, so a line ends where its text ends (or, if the last cell is empty, after the padding before it).
+
+/// Spaces between columns.
+const PADDING: usize = 3;
+
+/// Rows of cells, the first of which is usually the header.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with a header.
+    pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Self {
+        let mut table = Self::default();
+        table.row(header);
+        table
+    }
+
+    /// Adds a row.
+    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Number of rows, with the header.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row, not even a header.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as text, every row ending in a line break.
+    pub fn render(&self) -> String {
+        let mut widths = Widths::default();
+        for row in &self.rows {
+            widths.grow(row);
+        }
+        self.rows.iter().map(|row| widths.render(row)).collect()
+    }
+}
+
+/// Widths of columns that may grow while rows are printed one by one (watches).
+#[derive(Clone, Debug, Default)]
+pub struct Widths(Vec<usize>);
+
+impl Widths {
+    /// Makes room for a row.
+    pub fn grow(&mut self, row: &[String]) {
+        let cells = row.len().saturating_sub(1);
+        if self.0.len() < cells {
+            self.0.resize(cells, 0);
+        }
+        for (width, cell) in self.0.iter_mut().zip(&row[..cells]) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+
+    /// One row as a line.
+    pub fn render(&self, row: &[String]) -> String {
+        let mut line = String::new();
+        for (index, cell) in row.iter().enumerate() {
+            line.push_str(cell);
+            if index + 1 < row.len() {
+                let width = self.0.get(index).copied().unwrap_or_default() + PADDING;
+                line.extend(std::iter::repeat_n(' ', width - cell.chars().count().min(width)));
+            }
+        }
+        line.push('\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(name: &str) -> String {
+        let path = format!("{}/tests/vectors/cli/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        text.strip_suffix("exit 0\n").unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_empty_last_column_leaves_the_padding() {
+        let mut table = Table::new(["NODE", "NAMESPACE", "TYPE", "ID", "VERSION", "HOSTNAME", "DOMAINNAME"]);
+        table.row(["127.0.0.1", "network", "HostnameStatus", "hostname", "1", "talos1", ""]);
+        assert_eq!(table.render(), vector("get_hostname"));
+    }
+
+    #[test]
+    fn empty_cells_in_the_middle_keep_their_column() {
+        let mut table = Table::new([
+            "NODE",
+            "NAMESPACE",
+            "TYPE",
+            "ID",
+            "VERSION",
+            "ALIAS",
+            "TYPE",
+            "KIND",
+            "HW ADDR",
+            "OPER STATE",
+            "LINK STATE",
+        ]);
+        let mac = "52:54:00:12:34:56";
+        table.row([
+            "127.0.0.1",
+            "network",
+            "LinkStatus",
+            "eth0",
+            "1",
+            "",
+            "ether",
+            "",
+            mac,
+            "up",
+            "true",
+        ]);
+        let mac = "00:00:00:00:00:00";
+        table.row([
+            "127.0.0.1",
+            "network",
+            "LinkStatus",
+            "lo",
+            "1",
+            "",
+            "loopback",
+            "",
+            mac,
+            "unknown",
+            "true",
+        ]);
+        assert_eq!(table.render(), vector("get_links"));
+    }
+
+    #[test]
+    fn width_is_counted_in_characters() {
+        let mut table = Table::new(["A", "B"]);
+        table.row(["üüü", "x"]);
+        assert_eq!(table.render(), "A     B\nüüü   x\n");
+    }
+}
