@@ -34,7 +34,7 @@ pub enum MachineType {
 
 impl MachineType {
     /// The word used in the configuration.
-    pub fn as_str(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             MachineType::ControlPlane => "controlplane",
             MachineType::Worker => "worker",
@@ -44,14 +44,16 @@ impl MachineType {
 
 impl fmt::Display for MachineType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.name())
     }
 }
 
 /// Values are left out, because they may be secret.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("documents", &self.documents).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("documents", &self.documents)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +61,10 @@ impl fmt::Debug for Config {
 impl PartialEq for Config {
     fn eq(&self, other: &Self) -> bool {
         self.documents.len() == other.documents.len()
-            && self.documents.iter().all(|document| other.find(document.kind(), document.name()) == Some(document))
+            && self
+                .documents
+                .iter()
+                .all(|document| other.find(document.kind(), document.name()) == Some(document))
     }
 }
 
@@ -68,7 +73,9 @@ impl Config {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeErrors> {
         let documents = documents(bytes, false)?;
         if documents.is_empty() {
-            return Err(DecodeErrors::one(Problem::new("there is no document in the configuration")));
+            return Err(DecodeErrors::one(Problem::new(
+                "there is no document in the configuration",
+            )));
         }
         Ok(Self::new(documents, bytes.to_vec()))
     }
@@ -81,8 +88,14 @@ impl Config {
 
     fn new(documents: Vec<Document>, source: Vec<u8>) -> Self {
         let main = documents.iter().find(|document| document.is_main());
-        let main = main.and_then(|document| v1alpha1::Config::read(&document.root)).map(Arc::new);
-        Self { documents, main, source: Arc::new(Zeroizing::new(source)) }
+        let main = main
+            .and_then(|document| v1alpha1::Config::read(&document.root))
+            .map(Arc::new);
+        Self {
+            documents,
+            main,
+            source: Arc::new(Zeroizing::new(source)),
+        }
     }
 
     /// The text: exactly the bytes it was decoded from.
@@ -126,7 +139,9 @@ impl Config {
 
     /// The document of a kind, and of a name if one is given.
     pub fn find(&self, kind: &str, name: Option<&str>) -> Option<&Document> {
-        self.documents.iter().find(|document| document.kind() == kind && (name.is_none() || document.name() == name))
+        self.documents
+            .iter()
+            .find(|document| document.kind() == kind && (name.is_none() || document.name() == name))
     }
 
     /// The first document of a kind, typed, and of a name if one is given.
@@ -146,13 +161,26 @@ pub(crate) fn documents(bytes: &[u8], is_patch: bool) -> Result<Vec<Document>, D
     let mut problems = Vec::new();
     let mut documents: Vec<Document> = Vec::with_capacity(raw.len());
     for (i, raw) in raw.iter().enumerate() {
-        let Some(document) = Document::check(raw, i + 1, is_patch, &mut problems) else { continue };
-        let twin = documents.iter().find(|other| other.kind() == document.kind() && other.name() == document.name());
+        let Some(document) = Document::check(raw, i + 1, is_patch, &mut problems) else {
+            continue;
+        };
+        let twin = documents
+            .iter()
+            .find(|other| other.kind() == document.kind() && other.name() == document.name());
         match twin {
             Some(twin) if !is_patch => {
-                let what = if document.is_main() { "main document" } else { "document of this kind and name" };
+                let what = if document.is_main() {
+                    "main document"
+                } else {
+                    "document of this kind and name"
+                };
                 let message = format!("there is another {what} in line {}", twin.at.line.max(1));
-                problems.push(Problem::new(message).document(&document.id).at(document.at).fix("keep one of them"));
+                problems.push(
+                    Problem::new(message)
+                        .document(&document.id)
+                        .at(document.at)
+                        .fix("keep one of them"),
+                );
             }
             _ => documents.push(document),
         }
@@ -160,7 +188,10 @@ pub(crate) fn documents(bytes: &[u8], is_patch: bool) -> Result<Vec<Document>, D
     if problems.is_empty() {
         Ok(documents)
     } else {
-        Err(DecodeErrors { source_name: String::new(), problems })
+        Err(DecodeErrors {
+            source_name: String::new(),
+            problems,
+        })
     }
 }
 

@@ -69,20 +69,38 @@ impl Document {
 
     /// A document of typed values.
     pub fn of<T: Kind>(value: &T) -> Self {
-        let mut map: Map = [("apiVersion", Node::text(V1ALPHA1)), ("kind", Node::text(T::KIND))].into_iter().collect();
-        if let Some(Node { value: Value::Map(fields), .. }) = value.write() {
+        let mut map: Map = [("apiVersion", Node::text(V1ALPHA1)), ("kind", Node::text(T::KIND))]
+            .into_iter()
+            .collect();
+        if let Some(Node {
+            value: Value::Map(fields),
+            ..
+        }) = value.write()
+        {
             for entry in fields {
                 map.insert(entry.key, entry.node);
             }
         }
         let name = map.get("name").and_then(Node::as_text).map(str::to_owned);
-        let id = DocumentId { index: 0, kind: T::KIND.into(), name };
-        Self { id, at: Position::default(), root: Node::new(Value::Map(map)), schema: T::STRUCT }
+        let id = DocumentId {
+            index: 0,
+            kind: T::KIND.into(),
+            name,
+        };
+        Self {
+            id,
+            at: Position::default(),
+            root: Node::new(Value::Map(map)),
+            schema: T::STRUCT,
+        }
     }
 
     /// Reads one document of a stream, or of a patch. Problems are added to the list.
     pub(crate) fn check(raw: &Raw, index: usize, is_patch: bool, problems: &mut Vec<Problem>) -> Option<Self> {
-        let mut id = DocumentId { index, ..DocumentId::default() };
+        let mut id = DocumentId {
+            index,
+            ..DocumentId::default()
+        };
         let schema = match schema_of(raw, &mut id, is_patch) {
             Ok(schema) => schema,
             Err(problem) => {
@@ -90,8 +108,18 @@ impl Document {
                 return None;
             }
         };
-        let root = Checker { document: &id, is_patch, problems }.document(raw, schema);
-        Some(Self { id, at: raw.at, root, schema })
+        let root = Checker {
+            document: &id,
+            is_patch,
+            problems,
+        }
+        .document(raw, schema);
+        Some(Self {
+            id,
+            at: raw.at,
+            root,
+            schema,
+        })
     }
 
     /// True if a patch asks for the whole document to be deleted.
@@ -105,7 +133,10 @@ fn schema_of(raw: &Raw, id: &mut DocumentId, is_patch: bool) -> Result<&'static 
     let RawKind::Map(entries) = &raw.kind else {
         return Err(Problem::new("a document must be a map of fields").at(raw.at));
     };
-    match (raw.get("kind").and_then(Raw::text), raw.get("apiVersion").and_then(Raw::text)) {
+    match (
+        raw.get("kind").and_then(Raw::text),
+        raw.get("apiVersion").and_then(Raw::text),
+    ) {
         (Some(kind), version) => {
             kind.clone_into(&mut id.kind);
             let at = raw.get("kind").map_or(raw.at, |kind| kind.at);
@@ -116,35 +147,51 @@ fn schema_of(raw: &Raw, id: &mut DocumentId, is_patch: bool) -> Result<&'static 
                     Some(version) => format!("{version:?} is not a version of {kind}"),
                     None => "the version of the document is missing".to_owned(),
                 };
-                return Err(Problem::new(message).path("apiVersion").at(at).fix("write apiVersion: v1alpha1"));
+                return Err(Problem::new(message)
+                    .path("apiVersion")
+                    .at(at)
+                    .fix("write apiVersion: v1alpha1"));
             }
             if schema.kind.as_ref().is_some_and(|kind| kind.named) {
                 id.name = raw.get("name").and_then(Raw::text).map(str::to_owned);
                 if id.name.is_none() {
                     let fix = format!("a stream may hold several {kind} documents, told apart by their names");
-                    return Err(Problem::new("the name of the document is missing").path("name").at(raw.at).fix(fix));
+                    return Err(Problem::new("the name of the document is missing")
+                        .path("name")
+                        .at(raw.at)
+                        .fix(fix));
                 }
             }
             Ok(schema)
         }
-        (None, Some(_)) => Err(Problem::new("the kind of the document is missing").path("kind").at(raw.at)),
+        (None, Some(_)) => Err(Problem::new("the kind of the document is missing")
+            .path("kind")
+            .at(raw.at)),
         (None, None) => {
             V1ALPHA1.clone_into(&mut id.kind);
             match raw.get("version") {
                 Some(version) if version.text() == Some(V1ALPHA1) => {}
                 Some(version) => {
-                    return Err(Problem::new(format!("{:?} is not a known version", version.text().unwrap_or_default()))
-                        .path("version")
-                        .at(version.at)
-                        .fix("write version: v1alpha1"));
+                    return Err(Problem::new(format!(
+                        "{:?} is not a known version",
+                        version.text().unwrap_or_default()
+                    ))
+                    .path("version")
+                    .at(version.at)
+                    .fix("write version: v1alpha1"));
                 }
                 None if is_patch => {}
                 None => {
-                    if !entries.iter().any(|(key, _)| matches!(key.text.as_str(), "machine" | "cluster")) {
+                    if !entries
+                        .iter()
+                        .any(|(key, _)| matches!(key.text.as_str(), "machine" | "cluster"))
+                    {
                         id.kind.clear();
                     }
                     let fix = "begin the document with version: v1alpha1, or with apiVersion and kind";
-                    return Err(Problem::new("this does not say which kind of document it is").at(raw.at).fix(fix));
+                    return Err(Problem::new("this does not say which kind of document it is")
+                        .at(raw.at)
+                        .fix(fix));
                 }
             }
             Ok(model::v1alpha1::Config::STRUCT)
@@ -154,11 +201,16 @@ fn schema_of(raw: &Raw, id: &mut DocumentId, is_patch: bool) -> Result<&'static 
 
 /// Schema of a kind.
 pub fn by_kind(kind: &str) -> Option<&'static Struct> {
-    KINDS.iter().copied().find(|schema| schema.kind.as_ref().is_some_and(|known| known.kind == kind))
+    KINDS
+        .iter()
+        .copied()
+        .find(|schema| schema.kind.as_ref().is_some_and(|known| known.kind == kind))
 }
 
 fn unknown_kind(kind: &str, version: Option<&str>) -> Problem {
-    let known = KINDS.iter().filter_map(|schema| schema.kind.as_ref().map(|kind| kind.kind));
+    let known = KINDS
+        .iter()
+        .filter_map(|schema| schema.kind.as_ref().map(|kind| kind.kind));
     let problem = Problem::new(format!("{kind:?} is not a kind of machine configuration")).path("kind");
     match closest(kind, known) {
         Some(known) => problem.fix(format!("did you mean {known}?")),

@@ -98,8 +98,29 @@ mod tests {
 
     #[test]
     fn keys_sort_as_people_count() {
-        let mut keys = vec!["eth10", "eth2", "audit-version", "audit", "a.b", "ab", "rule01", "rule1"];
+        let mut keys = vec![
+            "eth10",
+            "eth2",
+            "audit-version",
+            "audit",
+            "a.b",
+            "ab",
+            "rule01",
+            "rule1",
+        ];
         keys.sort_by_key(|key| NaturalKey::new(key));
-        assert_eq!(keys, ["a.b", "ab", "audit", "audit-version", "eth2", "eth10", "rule1", "rule01"]);
+        assert_eq!(
+            keys,
+            [
+                "a.b",
+                "ab",
+                "audit",
+                "audit-version",
+                "eth2",
+                "eth10",
+                "rule1",
+                "rule01"
+            ]
+        );
     }
 }

@@ -3,9 +3,12 @@
 mod config;
 pub mod document;
 mod encode;
+pub mod generate;
+pub mod images;
 pub mod model;
 pub mod problem;
 pub mod schema;
+pub mod secrets;
 pub mod yaml;
 
 pub use config::{Config, MachineType};

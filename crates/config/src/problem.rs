@@ -57,7 +57,10 @@ pub struct Problem {
 impl Problem {
     /// A problem with no place yet.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), ..Self::default() }
+        Self {
+            message: message.into(),
+            ..Self::default()
+        }
     }
 
     /// Adds the path of the field.
@@ -121,7 +124,10 @@ pub struct DecodeErrors {
 
 impl DecodeErrors {
     pub(crate) fn one(problem: Problem) -> Self {
-        Self { source_name: String::new(), problems: vec![problem] }
+        Self {
+            source_name: String::new(),
+            problems: vec![problem],
+        }
     }
 
     /// Says where the text came from, for the messages.

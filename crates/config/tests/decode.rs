@@ -25,8 +25,18 @@ fn the_typed_form_has_the_values() {
     let config = Config::decode(GENERATED[0].as_bytes()).unwrap();
     assert_eq!(config.machine_type(), Some(MachineType::ControlPlane));
     let machine = config.machine().unwrap();
-    assert_eq!(machine.token.as_ref().unwrap().expose_str().unwrap(), "52m7ri.naotm3dw14hd01pw");
-    assert!(machine.ca.as_ref().unwrap().crt.starts_with(b"-----BEGIN CERTIFICATE-----"));
+    assert_eq!(
+        machine.token.as_ref().unwrap().expose_str().unwrap(),
+        "52m7ri.naotm3dw14hd01pw"
+    );
+    assert!(
+        machine
+            .ca
+            .as_ref()
+            .unwrap()
+            .crt
+            .starts_with(b"-----BEGIN CERTIFICATE-----")
+    );
     let kube_prism = machine.features.as_ref().unwrap().kube_prism.as_ref().unwrap();
     assert_eq!((kube_prism.enabled, kube_prism.port), (Some(true), Some(7445)));
     let cluster = config.cluster().unwrap();

@@ -35,7 +35,13 @@ impl Checker<'_> {
     fn problem(&mut self, path: &str, at: Position, message: impl Into<String>, fix: Option<String>) {
         if self.problems.len() < MAX_PROBLEMS {
             let document = Some(self.document.clone());
-            self.problems.push(Problem { document, path: path.to_owned(), at, message: message.into(), fix });
+            self.problems.push(Problem {
+                document,
+                path: path.to_owned(),
+                at,
+                message: message.into(),
+                fix,
+            });
         }
     }
 
@@ -52,7 +58,11 @@ impl Checker<'_> {
 
     fn structure(&mut self, raw: &Raw, schema: &'static Struct, path: &str) -> Node {
         let RawKind::Map(entries) = &raw.kind else {
-            let value = if raw.is_null() { Value::Null } else { self.wrong(raw, path, "a map of fields") };
+            let value = if raw.is_null() {
+                Value::Null
+            } else {
+                self.wrong(raw, path, "a map of fields")
+            };
             return Node { value, at: raw.at };
         };
         let mut map = Map::default();
@@ -61,19 +71,32 @@ impl Checker<'_> {
             let node = if let Some(field) = schema.field(&key.text) {
                 self.field(value, field, &path)
             } else if schema.kind.is_some() && matches!(key.text.as_str(), "apiVersion" | "kind") {
-                Node { value: Value::Text(value.text().unwrap_or_default().to_owned()), at: value.at }
+                Node {
+                    value: Value::Text(value.text().unwrap_or_default().to_owned()),
+                    at: value.at,
+                }
             } else if self.is_patch && key.text == PATCH_KEY {
-                Node { value: self.directive(value, &path), at: value.at }
+                Node {
+                    value: self.directive(value, &path),
+                    at: value.at,
+                }
             } else {
                 self.unknown_key(schema, &key.text, key.at, &path);
                 continue;
             };
             // Nothing after a key is the same as no key.
             if !node.is_null() {
-                map.push(Entry { key: key.text.clone(), at: key.at, node });
+                map.push(Entry {
+                    key: key.text.clone(),
+                    at: key.at,
+                    node,
+                });
             }
         }
-        Node { value: Value::Map(map), at: raw.at }
+        Node {
+            value: Value::Map(map),
+            at: raw.at,
+        }
     }
 
     fn unknown_key(&mut self, schema: &'static Struct, key: &str, at: Position, path: &str) {
@@ -90,7 +113,12 @@ impl Checker<'_> {
         match raw.text() {
             Some("delete") => Value::Text("delete".into()),
             _ => {
-                self.problem(path, raw.at, "this is not a patch directive", Some("the only one is delete".into()));
+                self.problem(
+                    path,
+                    raw.at,
+                    "this is not a patch directive",
+                    Some("the only one is delete".into()),
+                );
                 Value::Null
             }
         }
@@ -101,8 +129,14 @@ impl Checker<'_> {
         let RawKind::Map(entries) = &raw.kind else { return None };
         match entries.as_slice() {
             [(key, value)] if self.is_patch && key.text == PATCH_KEY => {
-                let directive = Node { value: self.directive(value, path), at: value.at };
-                Some(Node { value: Value::Map([(PATCH_KEY, directive)].into_iter().collect()), at: raw.at })
+                let directive = Node {
+                    value: self.directive(value, path),
+                    at: value.at,
+                };
+                Some(Node {
+                    value: Value::Map([(PATCH_KEY, directive)].into_iter().collect()),
+                    at: raw.at,
+                })
             }
             _ => None,
         }
@@ -110,7 +144,10 @@ impl Checker<'_> {
 
     fn field(&mut self, raw: &Raw, field: &FieldSchema, path: &str) -> Node {
         if raw.is_null() && !matches!(field.shape, Shape::Free) {
-            return Node { value: Value::Null, at: raw.at };
+            return Node {
+                value: Value::Null,
+                at: raw.at,
+            };
         }
         if let Some(deletion) = self.deletion(raw, path) {
             return deletion;
@@ -130,7 +167,9 @@ impl Checker<'_> {
             },
             Shape::Text | Shape::Secret => self.text(raw, format, path),
             Shape::Duration => self.parsed(raw, path, Format::Duration, |text| parse_duration(text).is_some()),
-            Shape::Address => self.parsed(raw, path, Format::Address, |text| text.parse::<std::net::IpAddr>().is_ok()),
+            Shape::Address => self.parsed(raw, path, Format::Address, |text| {
+                text.parse::<std::net::IpAddr>().is_ok()
+            }),
             Shape::Prefix => self.parsed(raw, path, Format::Prefix, |text| text.parse::<Prefix>().is_ok()),
             Shape::Bytes { .. } => self.bytes(raw, path),
             Shape::Bool => match &raw.kind {
@@ -139,7 +178,12 @@ impl Checker<'_> {
                     None => self.wrong(raw, path, "true or false"),
                 },
                 RawKind::Scalar { text, plain: false } if scalar::boolean(text).is_some() => {
-                    self.problem(path, raw.at, format!("{text:?} is a string"), Some("write it without quotes".into()));
+                    self.problem(
+                        path,
+                        raw.at,
+                        format!("{text:?} is a string"),
+                        Some("write it without quotes".into()),
+                    );
                     Value::Null
                 }
                 _ => self.wrong(raw, path, "true or false"),
@@ -166,7 +210,12 @@ impl Checker<'_> {
         for (i, raw) in items.iter().enumerate() {
             let path = format!("{path}[{i}]");
             if raw.is_null() && !matches!(item, Shape::Free) {
-                self.problem(&path, raw.at, "an item of the list is empty", Some("remove it or give it a value".into()));
+                self.problem(
+                    &path,
+                    raw.at,
+                    "an item of the list is empty",
+                    Some("remove it or give it a value".into()),
+                );
                 continue;
             }
             nodes.push(self.value(raw, item, format, &path));
@@ -182,22 +231,42 @@ impl Checker<'_> {
         for (key, raw) in entries {
             let path = join(path, &key.text);
             if self.is_patch && key.text == PATCH_KEY {
-                let node = Node { value: self.directive(raw, &path), at: raw.at };
-                map.push(Entry { key: key.text.clone(), at: key.at, node });
+                let node = Node {
+                    value: self.directive(raw, &path),
+                    at: raw.at,
+                };
+                map.push(Entry {
+                    key: key.text.clone(),
+                    at: key.at,
+                    node,
+                });
                 continue;
             }
             let node = match self.deletion(raw, &path) {
                 Some(deletion) => deletion,
                 // A key with nothing after it has the zero value of its type.
                 None if raw.is_null() => match shape {
-                    Shape::Text | Shape::Secret | Shape::OneOrMany => Node { value: Value::Text(String::new()), at: raw.at },
-                    Shape::Bool => Node { value: Value::Bool(false), at: raw.at },
-                    Shape::Struct(_) => Node { value: Value::Map(Map::default()), at: raw.at },
+                    Shape::Text | Shape::Secret | Shape::OneOrMany => Node {
+                        value: Value::Text(String::new()),
+                        at: raw.at,
+                    },
+                    Shape::Bool => Node {
+                        value: Value::Bool(false),
+                        at: raw.at,
+                    },
+                    Shape::Struct(_) => Node {
+                        value: Value::Map(Map::default()),
+                        at: raw.at,
+                    },
                     _ => continue,
                 },
                 None => self.value(raw, shape, format, &path),
             };
-            map.push(Entry { key: key.text.clone(), at: key.at, node });
+            map.push(Entry {
+                key: key.text.clone(),
+                at: key.at,
+                node,
+            });
         }
         Value::Map(map)
     }
@@ -228,7 +297,11 @@ impl Checker<'_> {
             return self.wrong(raw, path, "base64 text");
         };
         if super::field::decode_base64(text).is_none() {
-            let fix = if text.starts_with("-----BEGIN") { "encode the PEM with base64" } else { "check that it was copied whole" };
+            let fix = if text.starts_with("-----BEGIN") {
+                "encode the PEM with base64"
+            } else {
+                "check that it was copied whole"
+            };
             self.problem(path, raw.at, "the value is not base64", Some(fix.into()));
         }
         Value::Text(text.clone())
@@ -241,7 +314,12 @@ impl Checker<'_> {
                 _ => self.wrong(raw, path, "a whole number"),
             },
             RawKind::Scalar { text, plain: false } if scalar::integer(text).is_some() => {
-                self.problem(path, raw.at, format!("{text:?} is a string"), Some("write it without quotes".into()));
+                self.problem(
+                    path,
+                    raw.at,
+                    format!("{text:?} is a string"),
+                    Some("write it without quotes".into()),
+                );
                 Value::Null
             }
             _ => self.wrong(raw, path, "a whole number"),
@@ -253,7 +331,11 @@ impl Checker<'_> {
         let want = "the permissions of a file in octal, such as 0o644";
         match &raw.kind {
             RawKind::Scalar { text, plain } => {
-                let number = if *plain { scalar::integer(text) } else { i128::from_str_radix(text, 8).ok() };
+                let number = if *plain {
+                    scalar::integer(text)
+                } else {
+                    i128::from_str_radix(text, 8).ok()
+                };
                 match number {
                     Some(number) if (0..=0o7777).contains(&number) => {
                         Value::Octal(u32::try_from(number).unwrap_or_default())
@@ -284,7 +366,11 @@ impl Checker<'_> {
                 for (key, value) in entries {
                     let path = join(path, &key.text);
                     let node = self.free(value, &path);
-                    map.push(Entry { key: key.text.clone(), at: key.at, node });
+                    map.push(Entry {
+                        key: key.text.clone(),
+                        at: key.at,
+                        node,
+                    });
                 }
                 Value::Map(map)
             }
@@ -295,7 +381,10 @@ impl Checker<'_> {
 
 /// Path of a key in a map. Keys that contain dots or slashes are put in brackets so that the path can be read.
 pub fn join(path: &str, key: &str) -> String {
-    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
+    let plain = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
     match (path.is_empty(), plain) {
         (true, _) => key.to_owned(),
         (false, true) => format!("{path}.{key}"),

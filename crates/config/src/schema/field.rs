@@ -54,11 +54,17 @@ impl<T: Field> Field for BTreeMap<String, T> {
 
     fn read(node: &Node) -> Option<Self> {
         let entries = node.as_map()?.iter();
-        Some(entries.filter_map(|entry| Some((entry.key.clone(), T::read(&entry.node)?))).collect())
+        Some(
+            entries
+                .filter_map(|entry| Some((entry.key.clone(), T::read(&entry.node)?)))
+                .collect(),
+        )
     }
 
     fn write(&self) -> Option<Node> {
-        let entries = self.iter().filter_map(|(key, value)| Some((key.clone(), value.write()?)));
+        let entries = self
+            .iter()
+            .filter_map(|(key, value)| Some((key.clone(), value.write()?)));
         (!self.is_empty()).then(|| Node::map(entries))
     }
 }
@@ -148,7 +154,10 @@ impl Default for Address {
 
 impl Default for Prefix {
     fn default() -> Self {
-        Self { address: Address::default().0, length: 0 }
+        Self {
+            address: Address::default().0,
+            length: 0,
+        }
     }
 }
 
@@ -175,7 +184,10 @@ impl Field for Ports {
 
     fn read(node: &Node) -> Option<Self> {
         match &node.value {
-            Value::Integer(port) => u16::try_from(*port).ok().map(|port| Self { first: port, last: port }),
+            Value::Integer(port) => u16::try_from(*port).ok().map(|port| Self {
+                first: port,
+                last: port,
+            }),
             Value::Text(text) => text.parse().ok(),
             _ => None,
         }
@@ -183,7 +195,11 @@ impl Field for Ports {
 
     fn write(&self) -> Option<Node> {
         let single = self.first == self.last;
-        Some(if single { Node::new(Value::Integer(self.first.into())) } else { Node::text(self.to_string()) })
+        Some(if single {
+            Node::new(Value::Integer(self.first.into()))
+        } else {
+            Node::text(self.to_string())
+        })
     }
 }
 
@@ -255,7 +271,9 @@ impl Field for SecretBytes {
     const SHAPE: Shape = Shape::Bytes { secret: true };
 
     fn read(node: &Node) -> Option<Self> {
-        node.as_text().and_then(decode_base64).map(|bytes| SecretBytes(Secret::new(bytes)))
+        node.as_text()
+            .and_then(decode_base64)
+            .map(|bytes| SecretBytes(Secret::new(bytes)))
     }
 
     fn write(&self) -> Option<Node> {
@@ -270,7 +288,11 @@ impl Described for CertAndKey {
         kind: None,
         fields: &[
             FieldSchema::new("crt", " Certificate: base64 of PEM.\n", Shape::Bytes { secret: false }),
-            FieldSchema::new("key", " Private key: base64 of PEM; empty on workers.\n", Shape::Bytes { secret: true }),
+            FieldSchema::new(
+                "key",
+                " Private key: base64 of PEM; empty on workers.\n",
+                Shape::Bytes { secret: true },
+            ),
         ],
     };
 }
@@ -288,6 +310,9 @@ impl Field for CertAndKey {
 
     fn write(&self) -> Option<Node> {
         let encode = |bytes: &[u8]| Node::text(STANDARD.encode(bytes));
-        Some(Node::map([("crt", encode(&self.crt)), ("key", encode(self.key.expose()))]))
+        Some(Node::map([
+            ("crt", encode(&self.crt)),
+            ("key", encode(self.key.expose())),
+        ]))
     }
 }

@@ -40,7 +40,10 @@ pub struct Mismatch {
 }
 
 fn mismatch(message: String, fix: impl Into<String>) -> Result<(), Mismatch> {
-    Err(Mismatch { message, fix: Some(fix.into()) })
+    Err(Mismatch {
+        message,
+        fix: Some(fix.into()),
+    })
 }
 
 impl Format {
@@ -51,9 +54,10 @@ impl Format {
             Format::OneOf(words) => one_of(text, words),
             Format::Url(schemes) => url(text, schemes),
             Format::Mac if is_hex_bytes(text, 6) || is_hex_bytes(text, 8) || is_hex_bytes(text, 20) => Ok(()),
-            Format::Mac => {
-                mismatch(format!("{text:?} is not a hardware address"), "write six bytes such as 00:1b:21:aa:bb:cc")
-            }
+            Format::Mac => mismatch(
+                format!("{text:?} is not a hardware address"),
+                "write six bytes such as 00:1b:21:aa:bb:cc",
+            ),
             Format::HexBytes if text.split(':').count() > 1 && is_hex_bytes(text, text.split(':').count()) => Ok(()),
             Format::HexBytes => mismatch(format!("{text:?} is not a list of hex bytes"), "write it as 00:01:ab:…"),
             Format::Address => address(text),
@@ -61,7 +65,10 @@ impl Format {
             Format::Endpoint => endpoint(text),
             Format::Duration => match parse_duration(text) {
                 Some(_) => Ok(()),
-                None => mismatch(format!("{text:?} is not a length of time"), "write it as 30s, 5m or 1h30m"),
+                None => mismatch(
+                    format!("{text:?} is not a length of time"),
+                    "write it as 30s, 5m or 1h30m",
+                ),
             },
             Format::Size => match parse_size(text) {
                 Some(_) => Ok(()),
@@ -83,7 +90,9 @@ fn one_of(text: &str, words: &[&str]) -> Result<(), Mismatch> {
 }
 
 fn url(text: &str, schemes: &[&str]) -> Result<(), Mismatch> {
-    let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix("://"));
+    let rest = schemes
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix("://"));
     match rest {
         Some(rest) if !host_and_port(rest).is_empty() && !text.contains(char::is_whitespace) => Ok(()),
         Some(_) => mismatch(format!("{text:?} has no host"), format!("write {}://host", schemes[0])),
@@ -106,7 +115,10 @@ pub fn host_and_port(rest: &str) -> &str {
 
 fn is_hex_bytes(text: &str, count: usize) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
-    parts.len() == count && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))
+    parts.len() == count
+        && parts
+            .iter()
+            .all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn address(text: &str) -> Result<(), Mismatch> {
@@ -114,10 +126,14 @@ fn address(text: &str) -> Result<(), Mismatch> {
         return Ok(());
     }
     match text.split_once('/') {
-        Some((address, _)) if address.parse::<IpAddr>().is_ok() => {
-            mismatch(format!("{text:?} has a prefix length where a plain address is wanted"), format!("write {address:?}"))
-        }
-        _ => mismatch(format!("{text:?} is not an IP address"), "write it as 10.0.0.5 or fd00::5"),
+        Some((address, _)) if address.parse::<IpAddr>().is_ok() => mismatch(
+            format!("{text:?} has a prefix length where a plain address is wanted"),
+            format!("write {address:?}"),
+        ),
+        _ => mismatch(
+            format!("{text:?} is not an IP address"),
+            "write it as 10.0.0.5 or fd00::5",
+        ),
     }
 }
 
@@ -128,13 +144,22 @@ fn prefix(text: &str) -> Result<(), Mismatch> {
     match (text.parse::<IpAddr>(), text.split_once('/')) {
         (Ok(address), _) => {
             let length = if address.is_ipv4() { 24 } else { 64 };
-            mismatch(format!("{text:?} has no prefix length"), format!("write \"{text}/{length}\""))
+            mismatch(
+                format!("{text:?} has no prefix length"),
+                format!("write \"{text}/{length}\""),
+            )
         }
         (_, Some((address, _))) if address.parse::<IpAddr>().is_ok() => {
             let max = if address.contains(':') { 128 } else { 32 };
-            mismatch(format!("{text:?} has a wrong prefix length"), format!("it is a number from 0 to {max}"))
+            mismatch(
+                format!("{text:?} has a wrong prefix length"),
+                format!("it is a number from 0 to {max}"),
+            )
         }
-        _ => mismatch(format!("{text:?} is not an address with a prefix length"), "write it as 10.0.0.0/24 or fd00::/64"),
+        _ => mismatch(
+            format!("{text:?} is not an address with a prefix length"),
+            "write it as 10.0.0.0/24 or fd00::/64",
+        ),
     }
 }
 
@@ -142,7 +167,10 @@ fn endpoint(text: &str) -> Result<(), Mismatch> {
     if text.parse::<std::net::SocketAddr>().is_ok() {
         return Ok(());
     }
-    mismatch(format!("{text:?} is not an address with a port"), "write it as 10.0.0.5:51820 or [fd00::5]:51820")
+    mismatch(
+        format!("{text:?} is not an address with a port"),
+        "write it as 10.0.0.5:51820 or [fd00::5]:51820",
+    )
 }
 
 /// Parses a length of time as Go writes it: `1h30m`, `500ms`, `0`.
@@ -160,19 +188,35 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..end].parse().ok()?;
         rest = &rest[end..];
-        let units = [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("μs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+        let units = [
+            ("ns", 1e-9),
+            ("us", 1e-6),
+            ("µs", 1e-6),
+            ("μs", 1e-6),
+            ("ms", 1e-3),
+            ("s", 1.0),
+            ("m", 60.0),
+            ("h", 3600.0),
+        ];
         let (unit, seconds) = units.iter().find(|(unit, _)| rest.starts_with(unit))?;
         rest = &rest[unit.len()..];
         total += number * seconds;
     }
-    Duration::try_from_secs_f64(total).ok().map(|d| Duration::from_nanos(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
+    Duration::try_from_secs_f64(total)
+        .ok()
+        .map(|d| Duration::from_nanos(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
 }
 
 /// Writes a length of time as Go does: `1m0s`, `1.5s`, `500ms`.
 pub fn format_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     let fraction = |value: u128, unit: u128| {
-        let text = format!("{}.{:0width$}", value / unit, value % unit, width = unit.ilog10() as usize);
+        let text = format!(
+            "{}.{:0width$}",
+            value / unit,
+            value % unit,
+            width = unit.ilog10() as usize
+        );
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
     match nanos {
@@ -204,7 +248,9 @@ pub enum Size {
 /// Parses a size such as `10GiB`, `1.5 GB`, `25%` or a plain number of bytes.
 pub fn parse_size(text: &str) -> Option<Size> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..end].parse().ok()?;
     let unit = text[end..].trim().to_ascii_lowercase();
     if unit == "%" {
@@ -235,8 +281,14 @@ mod tests {
         assert_eq!(fix(Format::Prefix, "10.0.0.5"), "write \"10.0.0.5/24\"");
         assert_eq!(fix(Format::Prefix, "10.0.0.5/33"), "it is a number from 0 to 32");
         assert_eq!(fix(Format::Address, "10.0.0.5/24"), "write \"10.0.0.5\"");
-        assert_eq!(fix(Format::OneOf(&["active-backup", "802.3ad"]), "active_backup"), "did you mean active-backup? it can be active-backup, 802.3ad");
-        assert_eq!(fix(Format::Url(&["https"]), "1.2.3.4:6443"), "write https://1.2.3.4:6443");
+        assert_eq!(
+            fix(Format::OneOf(&["active-backup", "802.3ad"]), "active_backup"),
+            "did you mean active-backup? it can be active-backup, 802.3ad"
+        );
+        assert_eq!(
+            fix(Format::Url(&["https"]), "1.2.3.4:6443"),
+            "write https://1.2.3.4:6443"
+        );
     }
 
     #[test]

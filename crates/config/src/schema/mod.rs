@@ -105,7 +105,11 @@ impl Struct {
         match key {
             "apiVersion" if self.kind.is_some() => 0,
             "kind" if self.kind.is_some() => 1,
-            _ => self.fields.iter().position(|field| field.name == key).map_or(usize::MAX, |i| i + 2),
+            _ => self
+                .fields
+                .iter()
+                .position(|field| field.name == key)
+                .map_or(usize::MAX, |i| i + 2),
         }
     }
 }

@@ -11,7 +11,11 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .into_iter()
         .map(|candidate| {
             let same = plain(candidate) == plain(&word);
-            let distance = if same { 0 } else { distance(&word, &candidate.to_ascii_lowercase()) };
+            let distance = if same {
+                0
+            } else {
+                distance(&word, &candidate.to_ascii_lowercase())
+            };
             (distance, candidate)
         })
         .min_by_key(|(distance, _)| *distance)

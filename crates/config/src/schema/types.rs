@@ -45,12 +45,21 @@ impl Prefix {
     /// True if the address lies in the prefix.
     pub fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.address.is_ipv4()
-            && Prefix { address, length: self.length }.network() == self.network()
+            && Prefix {
+                address,
+                length: self.length,
+            }
+            .network()
+                == self.network()
     }
 
     /// True if the two share an address.
     pub fn overlaps(&self, other: &Prefix) -> bool {
-        let (wide, narrow) = if self.length <= other.length { (self, other) } else { (other, self) };
+        let (wide, narrow) = if self.length <= other.length {
+            (self, other)
+        } else {
+            (other, self)
+        };
         wide.contains(narrow.address)
     }
 }
@@ -72,7 +81,11 @@ impl FromStr for Prefix {
         }
         let length: u8 = length.parse().map_err(|_| ())?;
         let max = if address.is_ipv4() { 32 } else { 128 };
-        if length > max { Err(()) } else { Ok(Self { address, length }) }
+        if length > max {
+            Err(())
+        } else {
+            Ok(Self { address, length })
+        }
     }
 }
 
@@ -90,14 +103,21 @@ impl FromStr for Ports {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let ports = Self { first: first.parse().map_err(|_| ())?, last: last.parse().map_err(|_| ())? };
+        let ports = Self {
+            first: first.parse().map_err(|_| ())?,
+            last: last.parse().map_err(|_| ())?,
+        };
         if ports.first > ports.last { Err(()) } else { Ok(ports) }
     }
 }
 
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
     }
 }
 

@@ -133,7 +133,9 @@ fn is_special(c: char) -> bool {
 
 fn fits_plain(text: &str) -> bool {
     let mut chars = text.chars();
-    let (Some(first), second) = (chars.next(), chars.next()) else { return false };
+    let (Some(first), second) = (chars.next(), chars.next()) else {
+        return false;
+    };
     let dangerous_start = match first {
         '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' => true,
         '-' | '?' | ':' => second.is_none_or(|c| c == ' '),
@@ -229,7 +231,10 @@ mod tests {
     fn several_lines_become_a_block() {
         assert_eq!(text("a\nb\n"), "k: |\n    a\n    b");
         assert_eq!(text("a\n\nb"), "k: |-\n    a\n\n    b");
-        assert_eq!(document(&Node::map([("k", Node::text("a\n\n")), ("l", Node::text("x"))])), "k: |+\n    a\n\nl: x\n");
+        assert_eq!(
+            document(&Node::map([("k", Node::text("a\n\n")), ("l", Node::text("x"))])),
+            "k: |+\n    a\n\nl: x\n"
+        );
         assert_eq!(text("a \nb"), "k: \"a \\nb\"");
     }
 

@@ -53,7 +53,10 @@ pub struct Entry {
 impl Node {
     /// A node that was not read from a text.
     pub fn new(value: Value) -> Self {
-        Self { value, at: Position::default() }
+        Self {
+            value,
+            at: Position::default(),
+        }
     }
 
     /// A string.
@@ -160,7 +163,9 @@ impl Node {
 
     /// Removes what is at a path of keys. Returns whether there was something.
     pub fn remove(&mut self, path: &[&str]) -> bool {
-        let Some((last, before)) = path.split_last() else { return false };
+        let Some((last, before)) = path.split_last() else {
+            return false;
+        };
         let mut node = self;
         for step in before {
             match node.as_map_mut().and_then(|map| map.get_mut(step)) {
@@ -224,20 +229,34 @@ impl Map {
 
     /// Value of a key.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+        self.entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.node)
     }
 
     /// Value of a key, for changing.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        self.entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node)
+        self.entries
+            .iter_mut()
+            .find(|entry| entry.key == key)
+            .map(|entry| &mut entry.node)
     }
 
     /// Value of a key, made if it is missing.
     pub fn get_or_insert(&mut self, key: &str) -> &mut Node {
-        let index = self.entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
-            self.entries.push(Entry { key: key.to_owned(), at: Position::default(), node: Node::default() });
-            self.entries.len() - 1
-        });
+        let index = self
+            .entries
+            .iter()
+            .position(|entry| entry.key == key)
+            .unwrap_or_else(|| {
+                self.entries.push(Entry {
+                    key: key.to_owned(),
+                    at: Position::default(),
+                    node: Node::default(),
+                });
+                self.entries.len() - 1
+            });
         &mut self.entries[index].node
     }
 
@@ -314,9 +333,11 @@ impl From<&Node> for serde_json::Value {
             Value::Float(value) => serde_json::Number::from_f64(*value).map_or(Self::Null, Self::Number),
             Value::Text(text) => text.as_str().into(),
             Value::List(items) => items.iter().map(Self::from).collect(),
-            Value::Map(map) => {
-                Self::Object(map.iter().map(|entry| (entry.key.clone(), Self::from(&entry.node))).collect())
-            }
+            Value::Map(map) => Self::Object(
+                map.iter()
+                    .map(|entry| (entry.key.clone(), Self::from(&entry.node)))
+                    .collect(),
+            ),
         }
     }
 }
@@ -334,7 +355,11 @@ impl From<&serde_json::Value> for Node {
             },
             Json::String(text) => Value::Text(text.clone()),
             Json::Array(items) => Value::List(items.iter().map(Node::from).collect()),
-            Json::Object(map) => Value::Map(map.iter().map(|(key, value)| (key.clone(), Node::from(value))).collect()),
+            Json::Object(map) => Value::Map(
+                map.iter()
+                    .map(|(key, value)| (key.clone(), Node::from(value)))
+                    .collect(),
+            ),
         })
     }
 }

@@ -78,12 +78,16 @@ pub fn integer(text: &str) -> Option<i128> {
     }
     let number = i128::from_str_radix(digits, radix).ok()? * sign;
     // go-yaml holds whole numbers in 64 bits; what is larger is a float or text.
-    (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&number).then_some(number)
+    (i128::from(i64::MIN)..=i128::from(u64::MAX))
+        .contains(&number)
+        .then_some(number)
 }
 
 fn float(text: &str) -> Option<f64> {
     let looks_like_one = text.bytes().any(|b| b.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-' | b'_'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-' | b'_'))
         && text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '.' | '+' | '-'));
     looks_like_one.then(|| text.replace('_', "").parse().ok()).flatten()
 }
@@ -104,7 +108,11 @@ fn is_sexagesimal(text: &str) -> bool {
         && digits(first)
         && !rest.is_empty()
         && rest.iter().enumerate().all(|(i, part)| {
-            let whole = if i + 1 == rest.len() { part.split('.').next().unwrap_or(part) } else { part };
+            let whole = if i + 1 == rest.len() {
+                part.split('.').next().unwrap_or(part)
+            } else {
+                part
+            };
             (1..=2).contains(&whole.len())
                 && whole.bytes().all(|b| b.is_ascii_digit())
                 && (whole.len() == 1 || whole.starts_with(['0', '1', '2', '3', '4', '5']))
@@ -121,7 +129,9 @@ fn is_date(text: &str) -> bool {
         && (bytes.len() == 10 && digits(5..7) && bytes[7] == b'-' && digits(8..10)
             || bytes.len() > 10
                 && bytes[7..].contains(&b'-')
-                && text[5..].bytes().all(|b| b.is_ascii_digit() || b"-:.TtZz+ ".contains(&b))
+                && text[5..]
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || b"-:.TtZz+ ".contains(&b))
                 && text.contains(':'))
 }
 
@@ -149,10 +159,33 @@ mod tests {
 
     #[test]
     fn strings_that_look_like_something_else_need_quotes() {
-        for text in ["", "1", "1.5", "true", "no", "~", "0x10", "12:30", "2001-12-14", "<<", ".5", "1e3"] {
+        for text in [
+            "",
+            "1",
+            "1.5",
+            "true",
+            "no",
+            "~",
+            "0x10",
+            "12:30",
+            "2001-12-14",
+            "<<",
+            ".5",
+            "1e3",
+        ] {
             assert!(needs_quotes(text), "{text}");
         }
-        for text in ["a", "1.2.3.4", "10.0.0.0/8", "v1.2", "1h30m", "nope", "fd00::1", "0.0.0.0:80", "-"] {
+        for text in [
+            "a",
+            "1.2.3.4",
+            "10.0.0.0/8",
+            "v1.2",
+            "1h30m",
+            "nope",
+            "fd00::1",
+            "0.0.0.0:80",
+            "-",
+        ] {
             assert!(!needs_quotes(text), "{text}");
         }
     }

@@ -130,13 +130,19 @@ fn as_text(bytes: &[u8]) -> Result<&str, Problem> {
     if let Some(nul) = bytes.iter().position(|b| *b == 0) {
         return Err(Problem::new("this is binary data, not YAML text: it contains a NUL byte").at(place(nul)));
     }
-    std::str::from_utf8(bytes)
-        .map_err(|error| Problem::new("this is not UTF-8 text").at(place(error.valid_up_to())).fix("save it as UTF-8"))
+    std::str::from_utf8(bytes).map_err(|error| {
+        Problem::new("this is not UTF-8 text")
+            .at(place(error.valid_up_to()))
+            .fix("save it as UTF-8")
+    })
 }
 
 fn syntax_problem(error: &granit_parser::ScanError, text: &str) -> Problem {
     let marker = error.marker();
-    let at = Position { line: marker.line(), column: marker.col() + 1 };
+    let at = Position {
+        line: marker.line(),
+        column: marker.col() + 1,
+    };
     let problem = Problem::new(format!("this is not YAML: {}", error.info())).at(at);
     let line = text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
     if line.trim_start_matches(' ').starts_with('\t') {
@@ -164,11 +170,23 @@ struct Open {
 
 impl Reader {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Problem> {
-        let at = Position { line: span.start.line(), column: span.start.col() + 1 };
+        let at = Position {
+            line: span.start.line(),
+            column: span.start.col() + 1,
+        };
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = is_plain(style, tag.as_deref(), at)?;
-                self.add(Raw { kind: RawKind::Scalar { text: text.into_owned(), plain }, at }, anchor)
+                self.add(
+                    Raw {
+                        kind: RawKind::Scalar {
+                            text: text.into_owned(),
+                            plain,
+                        },
+                        at,
+                    },
+                    anchor,
+                )
             }
             Event::SequenceStart(_, anchor, _) => self.begin(at, anchor, false),
             Event::MappingStart(_, anchor, _) => self.begin(at, anchor, true),
@@ -201,14 +219,23 @@ impl Reader {
         if anchor != 0 {
             self.unfinished.insert(anchor);
         }
-        self.open.push(Open { at, anchor, items: Vec::new(), is_map });
+        self.open.push(Open {
+            at,
+            anchor,
+            items: Vec::new(),
+            is_map,
+        });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), Problem> {
         let Some(open) = self.open.pop() else { return Ok(()) };
         self.unfinished.remove(&open.anchor);
-        let kind = if open.is_map { RawKind::Map(entries(open.items)?) } else { RawKind::List(open.items) };
+        let kind = if open.is_map {
+            RawKind::Map(entries(open.items)?)
+        } else {
+            RawKind::List(open.items)
+        };
         self.add(Raw { kind, at: open.at }, open.anchor)
     }
 
@@ -267,9 +294,11 @@ fn entries(items: Vec<Raw>) -> Result<Vec<(RawKey, Raw)>, Problem> {
             continue;
         }
         if let Some(line) = seen.insert(text.clone(), key.at.line) {
-            return Err(Problem::new(format!("the key {text:?} stands twice in one map, first in line {line}"))
-                .at(key.at)
-                .fix("keep one of them"));
+            return Err(Problem::new(format!(
+                "the key {text:?} stands twice in one map, first in line {line}"
+            ))
+            .at(key.at)
+            .fix("keep one of them"));
         }
         entries.push((RawKey { text, at: key.at }, value));
     }
@@ -349,7 +378,12 @@ mod tests {
         assert!(read(&[0x1f, 0x8b, 8, 0]).unwrap_err().to_string().contains("gzip"));
         assert!(read(b"a: \0b").unwrap_err().to_string().contains("NUL"));
         assert!(read(b"a: \xff\xff").unwrap_err().to_string().contains("UTF-8"));
-        assert!(read(&vec![b'a'; MAX_BYTES + 1]).unwrap_err().to_string().contains("32 MiB"));
+        assert!(
+            read(&vec![b'a'; MAX_BYTES + 1])
+                .unwrap_err()
+                .to_string()
+                .contains("32 MiB")
+        );
     }
 
     #[test]
