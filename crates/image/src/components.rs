@@ -1,1 +1,261 @@
-//! In progress.
+//! The distribution's manifests: `components.toml`, `debian.toml`, `images.toml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// A manifest that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It could not be read.
+    #[error("read {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It says something wrong.
+    #[error("{}: {message}", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// The Go toolchain everything is built with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Toolchain {
+    /// Oldest version that can build every component.
+    pub minimum: String,
+    /// The version fetched when there is none.
+    pub version: String,
+    /// SHA-256 of the module proxy's archive of that version.
+    pub sha256: String,
+}
+
+/// A Go module and the programs built from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Folder in `distro/go`, and the name in image references.
+    pub name: String,
+    /// Go module path.
+    pub module: String,
+    /// Its version.
+    pub version: String,
+    /// SPDX licence expression.
+    pub licence: String,
+    /// Extra linker flags.
+    #[serde(default)]
+    pub ldflags: String,
+    /// Build tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whether C code takes part; such programs are linked statically.
+    #[serde(default)]
+    pub cgo: bool,
+    /// Debian packages the build needs.
+    #[serde(default)]
+    pub debian: Vec<String>,
+    /// Program name to Go package.
+    pub binaries: BTreeMap<String, String>,
+}
+
+impl Component {
+    /// The linker flags with the version filled in.
+    pub fn linker_flags(&self) -> String {
+        let mut parts = self.version.trim_start_matches('v').split('.');
+        let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let filled = self
+            .ldflags
+            .replace("{version}", &self.version)
+            .replace("{major}", major)
+            .replace("{minor}", minor);
+        let fixed = if self.cgo {
+            "-s -w -buildid= -linkmode external -extldflags -static"
+        } else {
+            "-s -w -buildid="
+        };
+        format!("{fixed} {filled}").trim_end().to_owned()
+    }
+}
+
+/// Files of Debian packages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebianSet {
+    /// Paths, `*` for a part of a name.
+    pub files: Vec<String>,
+    /// Symbolic links to add.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
+}
+
+/// `debian.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debian {
+    /// Packages to take files from.
+    pub packages: Vec<String>,
+    /// Named lists of files.
+    pub sets: BTreeMap<String, DebianSet>,
+}
+
+/// An image to build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Full reference, with `{component}` for versions.
+    pub reference: String,
+    /// Path in the image to program name.
+    #[serde(default)]
+    pub binaries: BTreeMap<String, String>,
+    /// Sets of Debian files.
+    #[serde(default)]
+    pub sets: Vec<String>,
+    /// First words of the command.
+    #[serde(default)]
+    pub entrypoint: Vec<String>,
+    /// Its arguments.
+    #[serde(default)]
+    pub cmd: Vec<String>,
+    /// Environment, `NAME=value`.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// `user[:group]`.
+    #[serde(default)]
+    pub user: String,
+    /// Nothing but the binaries.
+    #[serde(default)]
+    pub bare: bool,
+}
+
+/// Everything `distro/` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distro {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The Go toolchain.
+    pub toolchain: Toolchain,
+    /// Go components.
+    pub components: Vec<Component>,
+    /// Debian files.
+    pub debian: Debian,
+    /// Images, references filled in.
+    pub images: Vec<Image>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ComponentsFile {
+    toolchain: Toolchain,
+    component: Vec<Component>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImagesFile {
+    image: Vec<Image>,
+}
+
+impl Distro {
+    /// Reads the manifests in `dir`; `release` is our own version, with its v.
+    pub fn load(dir: &Path, release: &str) -> Result<Distro, ManifestError> {
+        let components: ComponentsFile = read(&dir.join("components.toml"))?;
+        let debian: Debian = read(&dir.join("debian.toml"))?;
+        let images_path = dir.join("images.toml");
+        let mut images: ImagesFile = read(&images_path)?;
+        for image in &mut images.image {
+            for component in &components.component {
+                image.reference = image
+                    .reference
+                    .replace(&format!("{{{}}}", component.name), &component.version);
+            }
+            image.reference = image.reference.replace("{release}", release);
+            let bad = |message: String| ManifestError::Content {
+                path: images_path.clone(),
+                message,
+            };
+            image
+                .reference
+                .parse::<crate::ImageRef>()
+                .map_err(|e| bad(e.to_string()))?;
+            if let Some(set) = image.sets.iter().find(|set| !debian.sets.contains_key(*set)) {
+                return Err(bad(format!(
+                    "{}: there is no set {set:?} in debian.toml",
+                    image.reference
+                )));
+            }
+        }
+        Ok(Distro {
+            dir: dir.to_owned(),
+            toolchain: components.toolchain,
+            components: components.component,
+            debian,
+            images: images.image,
+        })
+    }
+
+    /// Debian packages that building the components needs, each once.
+    pub fn build_packages(&self) -> Vec<String> {
+        let mut packages: Vec<String> = self.components.iter().flat_map(|c| c.debian.clone()).collect();
+        packages.sort();
+        packages.dedup();
+        packages
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ManifestError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|e| ManifestError::Content {
+        path: path.to_owned(),
+        message: e.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distro() -> Distro {
+        Distro::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../distro"), "v1.13.0").unwrap()
+    }
+
+    #[test]
+    fn the_manifests_of_this_repository_are_complete() {
+        let distro = distro();
+        let images: Vec<&str> = distro.images.iter().map(|image| image.reference.as_str()).collect();
+        assert!(images.contains(&"registry.k8s.io/kube-apiserver:v1.37.1"), "{images:?}");
+        assert!(images.iter().all(|image| !image.contains('{')), "{images:?}");
+        for component in &distro.components {
+            let pin = distro.dir.join("go").join(&component.name);
+            let text = std::fs::read_to_string(pin.join("go.mod")).unwrap();
+            let require = format!("{} {}", component.module, component.version);
+            assert!(text.contains(&require), "{} does not require {require}", pin.display());
+            assert!(!text.contains("\ntoolchain "), "{} names a toolchain", pin.display());
+            assert!(pin.join("go.sum").is_file());
+        }
+    }
+
+    #[test]
+    fn the_version_is_linked_into_kubernetes() {
+        let kubernetes = distro()
+            .components
+            .into_iter()
+            .find(|c| c.name == "kubernetes")
+            .unwrap();
+        let flags = kubernetes.linker_flags();
+        assert!(
+            flags.contains("gitVersion=v1.37.1") && flags.contains("gitMinor=37"),
+            "{flags}"
+        );
+    }
+}

@@ -1,1 +1,399 @@
-//! In progress.
+//! All products of a distribution, from its parts into one folder:
+//!
+//! | file | what |
+//! |---|---|
+//! | `rootfs.sqsh` | the node's root filesystem |
+//! | `node.tar` | the same as an image that `docker load` takes |
+//! | `images/` | an OCI layout with every image under its upstream name |
+//! | `sbom.spdx.json` | the bill of materials |
+//! | `manifest.json` | digests of all of it |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::components::{Distro, Image};
+use crate::debian::{Collection, DebianError};
+use crate::digest::Digest;
+use crate::go::{Binary, BuiltComponent};
+use crate::oci::{
+    self, BuildError, Built, Compression, Descriptor, ImageConfig, ImageSpec, Index, Layout, LayoutError,
+};
+use crate::rootfs::{self, RootfsError};
+use crate::run::RunError;
+use crate::sbom;
+use crate::tree::Tree;
+use crate::{licence, squashfs};
+
+/// The time everything in a build carries unless `SOURCE_DATE_EPOCH` says another: 2026-01-01.
+pub const EPOCH: u64 = 1_767_225_600;
+/// The node image's name; the tag is our version.
+pub const NODE_IMAGE: &str = "ghcr.io/keelson/node";
+/// Cached products of other inputs are kept this long.
+const KEEP: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// Why a product cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DistError {
+    /// Root filesystem.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// A file of a Debian package.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] BuildError),
+    /// A layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A tool.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A file.
+    #[error("{0}: {1}")]
+    Io(String, io::Error),
+    /// A part is missing.
+    #[error("image {0}: there is no program {1:?}")]
+    Missing(String, String),
+}
+
+/// What products are made of.
+pub struct Inputs<'a> {
+    /// The manifests.
+    pub distro: &'a Distro,
+    /// Built Go components.
+    pub components: &'a [BuiltComponent],
+    /// Our own programs by name: `machined`, `keelctl`, `pause`, `flannel`, `cp`, `testapp`.
+    pub programs: &'a BTreeMap<String, PathBuf>,
+    /// Debian's files.
+    pub debian: &'a Collection,
+    /// Crates inside our programs.
+    pub crates: &'a [sbom::Package],
+    /// Our version, with its v.
+    pub version: &'a str,
+    /// Every time in the products.
+    pub epoch: u64,
+    /// Where intermediate products are kept.
+    pub cache: &'a Path,
+    /// Where products go.
+    pub out: &'a Path,
+}
+
+/// `manifest.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProductList {
+    /// Our version.
+    pub version: String,
+    /// Digest of each file.
+    pub files: BTreeMap<String, Digest>,
+    /// Manifest digest of each image.
+    pub images: BTreeMap<String, Digest>,
+}
+
+fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DistError {
+    let text = format!("{doing} {}", path.display());
+    move |e| DistError::Io(text, e)
+}
+
+/// Makes every product. `step` is told what is about to be made, and answers by making a note of it.
+pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductList, DistError> {
+    fs::create_dir_all(inputs.out).map_err(failed("create", inputs.out))?;
+    let store = Layout::create(inputs.cache.join("oci"))?;
+    let binaries: BTreeMap<String, Binary> = inputs.components.iter().flat_map(|c| c.binaries.clone()).collect();
+    let mut list = ProductList {
+        version: inputs.version.to_owned(),
+        ..ProductList::default()
+    };
+
+    step("root filesystem");
+    let parts = rootfs::Parts {
+        components: &binaries,
+        programs: inputs.programs,
+        debian: inputs.debian,
+        version: inputs.version,
+    };
+    let layers = rootfs::layers(&parts)?;
+    let mut whole = layers[0].clone();
+    whole.merge(&layers[1]);
+    let key = format!("{}-{}", &whole.id().hex()[..24], inputs.epoch);
+    let squash = |path: &Path| Ok(squashfs::write(&whole, path, inputs.epoch)?);
+    list.files
+        .insert("rootfs.sqsh".into(), product(inputs, "rootfs.sqsh", &key, squash)?);
+
+    step("node image");
+    let config = ImageConfig {
+        entrypoint: vec!["/sbin/init".into()],
+        env: vec!["PLATFORM=container".into()],
+        ..ImageConfig::default()
+    };
+    let spec = ImageSpec {
+        config,
+        layers: layers.to_vec(),
+        compression: Compression::Gzip,
+        epoch: inputs.epoch,
+    };
+    let node = oci::build(&store, &spec)?;
+    let reference = format!("{NODE_IMAGE}:{}", inputs.version);
+    let save = |path: &Path| {
+        let mut file = io::BufWriter::new(fs::File::create(path).map_err(failed("create", path))?);
+        Ok(oci::save_docker(&store, &node, &reference, &mut file, inputs.epoch)?)
+    };
+    list.files.insert(
+        "node.tar".into(),
+        product(inputs, "node.tar", &node.descriptor.digest.hex()[..24], save)?,
+    );
+
+    step("images");
+    list.images = images(inputs, &store, &binaries, &node, &reference)?;
+
+    step("bill of materials");
+    let text = sbom::document(inputs.version, inputs.epoch, &contents(inputs)?);
+    put(&inputs.out.join("sbom.spdx.json"), &text)?;
+    list.files.insert("sbom.spdx.json".into(), Digest::of(&text));
+
+    let clients = [
+        ("keelctl", inputs.programs.get("keelctl")),
+        ("kubectl", binaries.get("kubectl").map(|b| &b.path)),
+    ];
+    for (name, path) in clients {
+        let path = path.ok_or_else(|| DistError::Missing("dist".into(), name.into()))?;
+        let (digest, _) = Digest::of_file(path).map_err(failed("read", path))?;
+        place(path, &inputs.out.join(name))?;
+        list.files.insert(name.into(), digest);
+    }
+    let text = serde_json::to_vec_pretty(&list).map_err(|e| DistError::Io("write manifest.json".into(), e.into()))?;
+    put(&inputs.out.join("manifest.json"), &text)?;
+    forget_old(&store, inputs.cache);
+    Ok(list)
+}
+
+/// Makes a file once per key and puts it into the folder of products.
+fn product(
+    inputs: &Inputs<'_>,
+    name: &str,
+    key: &str,
+    make: impl FnOnce(&Path) -> Result<(), DistError>,
+) -> Result<Digest, DistError> {
+    let folder = inputs.cache.join("products");
+    fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+    let kept = folder.join(format!("{key}-{name}"));
+    if !kept.is_file() {
+        let partial = folder.join(format!("{key}-{name}.partial"));
+        make(&partial)?;
+        fs::rename(&partial, &kept).map_err(failed("finish", &kept))?;
+    }
+    let _ = fs::File::options()
+        .write(true)
+        .open(&kept)
+        .and_then(|f| f.set_modified(SystemTime::now()));
+    let (digest, _) = Digest::of_file(&kept).map_err(failed("read", &kept))?;
+    place(&kept, &inputs.out.join(name))?;
+    Ok(digest)
+}
+
+/// Puts a file at a place: linked where it can be, copied where it cannot. What had it open keeps the old one.
+fn place(from: &Path, to: &Path) -> Result<(), DistError> {
+    use std::os::unix::fs::MetadataExt;
+    let same = |a: &Path, b: &Path| Some((fs::metadata(a).ok()?, fs::metadata(b).ok()?));
+    if same(from, to).is_some_and(|(a, b)| a.ino() == b.ino() && a.dev() == b.dev()) {
+        return Ok(());
+    }
+    let partial = to.with_extension("partial");
+    let _ = fs::remove_file(&partial);
+    if fs::hard_link(from, &partial).is_err() {
+        fs::copy(from, &partial).map_err(failed("copy", from))?;
+    }
+    fs::rename(&partial, to).map_err(failed("write", to))
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), DistError> {
+    let partial = path.with_extension("partial");
+    fs::write(&partial, bytes).map_err(failed("write", &partial))?;
+    fs::rename(&partial, path).map_err(failed("write", path))
+}
+
+/// Builds every image and lays the layout out.
+fn images(
+    inputs: &Inputs<'_>,
+    store: &Layout,
+    binaries: &BTreeMap<String, Binary>,
+    node: &Built,
+    node_reference: &str,
+) -> Result<BTreeMap<String, Digest>, DistError> {
+    let mut built = vec![(node_reference.to_owned(), node.clone())];
+    for image in &inputs.distro.images {
+        let spec = image_spec(inputs, image, binaries)?;
+        built.push((image.reference.clone(), oci::build(store, &spec)?));
+    }
+    let layout = Layout::create(inputs.out.join("images"))?;
+    let mut index = Index::default();
+    let mut wanted = BTreeSet::new();
+    for (reference, image) in &built {
+        let mut descriptor: Descriptor = image.descriptor.clone();
+        descriptor
+            .annotations
+            .insert(oci::REF_NAME.to_owned(), reference.clone());
+        descriptor.platform = Some(oci::Platform {
+            architecture: "amd64".into(),
+            os: "linux".into(),
+        });
+        index.manifests.push(descriptor);
+        let layers = image.manifest.layers.iter().map(|layer| &layer.digest);
+        for digest in layers.chain([&image.descriptor.digest, &image.manifest.config.digest]) {
+            place(&store.blob_path(digest), &layout.blob_path(digest))?;
+            wanted.insert(digest.hex().to_owned());
+        }
+    }
+    layout.write_index(&index)?;
+    // Blobs of older builds go only now, when the new index is there.
+    let blobs = layout.root().join("blobs/sha256");
+    for entry in fs::read_dir(&blobs).map_err(failed("read", &blobs))?.flatten() {
+        if !wanted.contains(entry.file_name().to_string_lossy().as_ref()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(built
+        .into_iter()
+        .map(|(reference, image)| (reference, image.descriptor.digest))
+        .collect())
+}
+
+/// An image: what many images share first, so that a node fetches and unpacks it once, then its own programs.
+fn image_spec(inputs: &Inputs<'_>, image: &Image, binaries: &BTreeMap<String, Binary>) -> Result<ImageSpec, DistError> {
+    let mut layers = Vec::new();
+    if !image.bare {
+        let mut base = Tree::default();
+        rootfs::merge_usr(&mut base);
+        base.dir("tmp", 0o1777);
+        base.dir("var", 0o755);
+        base.link("var/run", "/run");
+        base.dir("run", 0o755);
+        base.bytes("etc/passwd", 0o644, rootfs::PASSWD);
+        base.bytes("etc/group", 0o644, rootfs::GROUP);
+        base.bytes("etc/nsswitch.conf", 0o644, rootfs::NSSWITCH);
+        base.bytes("etc/ssl/certs/ca-certificates.crt", 0o644, inputs.debian.ca_bundle()?);
+        layers.push(base);
+    }
+    // One layer per set: images that share a set share the layer.
+    for set in &image.sets {
+        let mut tree = Tree::default();
+        rootfs::merge_usr(&mut tree);
+        tree.merge(&inputs.debian.pick([set.as_str()])?.tree);
+        layers.push(tree);
+    }
+    let mut own = Tree::default();
+    if !image.bare {
+        rootfs::merge_usr(&mut own);
+    }
+    for (path, name) in &image.binaries {
+        if let Some(binary) = binaries.get(name) {
+            own.known_file(path, 0o755, &binary.path, binary.digest.clone(), binary.size);
+        } else if let Some(program) = inputs.programs.get(name) {
+            own.file(path, 0o755, program).map_err(failed("read", program))?;
+        } else {
+            return Err(DistError::Missing(image.reference.clone(), name.clone()));
+        }
+    }
+    layers.push(own);
+    for layer in &layers {
+        rootfs::check(layer)?;
+    }
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned();
+    let config = ImageConfig {
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.cmd.clone(),
+        env: std::iter::once(path).chain(image.env.clone()).collect(),
+        user: image.user.clone(),
+        working_dir: "/".into(),
+        ..ImageConfig::default()
+    };
+    Ok(ImageSpec {
+        config,
+        layers,
+        compression: Compression::Zstd,
+        epoch: inputs.epoch,
+    })
+}
+
+/// Everything inside the products.
+fn contents(inputs: &Inputs<'_>) -> Result<Vec<sbom::Package>, DistError> {
+    let mut packages = inputs.crates.to_vec();
+    for module in inputs.components.iter().flat_map(|component| &component.modules) {
+        packages.push(sbom::Package {
+            kind: sbom::Kind::Go,
+            name: module.path.clone(),
+            version: module.version.clone(),
+            licence: module.licence.clone(),
+        });
+    }
+    let sets: BTreeSet<&str> = inputs
+        .distro
+        .images
+        .iter()
+        .flat_map(|i| i.sets.iter().map(String::as_str))
+        .chain(rootfs::SETS)
+        .collect();
+    let mut used = inputs.debian.pick(sets)?.packages;
+    used.insert("ca-certificates".into());
+    for package in inputs
+        .debian
+        .packages
+        .iter()
+        .filter(|package| used.contains(&package.name))
+    {
+        let copyright = inputs.debian.copyright(&package.name);
+        packages.push(sbom::Package {
+            kind: sbom::Kind::Debian,
+            name: package.name.clone(),
+            version: package.version.clone(),
+            licence: copyright.map_or_else(|| licence::UNKNOWN.into(), |text| licence::of_debian_copyright(&text)),
+        });
+    }
+    Ok(packages)
+}
+
+/// Removes cached layers and products that nothing used for a while.
+fn forget_old(store: &Layout, cache: &Path) {
+    let old = |path: &Path| {
+        let age = fs::metadata(path)
+            .and_then(|meta| meta.modified())
+            .ok()
+            .and_then(|time| time.elapsed().ok());
+        age.is_some_and(|age| age > KEEP)
+    };
+    for folder in [store.root().join("layers"), cache.join("products")] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if old(&entry.path()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+    let mut needed = BTreeSet::new();
+    for entry in fs::read_dir(store.root().join("layers"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let digest = value
+            .pointer("/descriptor/digest")
+            .and_then(|d| d.as_str())
+            .unwrap_or_default();
+        needed.insert(digest.trim_start_matches("sha256:").to_owned());
+    }
+    for entry in fs::read_dir(store.root().join("blobs/sha256"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        if !needed.contains(entry.file_name().to_string_lossy().as_ref()) && old(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

@@ -7,8 +7,10 @@ mod docker;
 mod layout;
 mod types;
 
-//pub use build::{Built, Compression, ImageSpec, build};
-//pub use docker::save as save_docker;
+#[cfg(feature = "build")]
+pub use build::{BuildError, Built, Compression, ImageSpec, build, rfc3339};
+#[cfg(feature = "build")]
+pub use docker::save as save_docker;
 pub use layout::{Layout, LayoutError};
 pub use types::{
     Descriptor, History, ImageConfig, ImageDocument, Index, Manifest, Platform, REF_NAME, RootFs, media_type,
