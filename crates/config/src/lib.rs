@@ -6,9 +6,11 @@ mod encode;
 pub mod generate;
 pub mod images;
 pub mod model;
+pub mod patch;
 pub mod problem;
 pub mod schema;
 pub mod secrets;
+pub mod view;
 pub mod yaml;
 
 pub use config::{Config, MachineType};
