@@ -1,2 +1,66 @@
-//! xtask
-fn main() {}
+//! The project's own chores, run as `cargo xtask COMMAND`.
+
+mod cluster;
+mod dist;
+mod host;
+mod lint;
+mod paths;
+mod policy;
+mod tests;
+mod ui;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  up      build everything and start the default cluster (1 control plane, 1 worker); again: only what is missing
+  down    remove the default cluster
+  dist    build everything into dist/
+  test    everything needed, then all tests, unit to end-to-end
+  lint    formatting, clippy, licences and banned crates
+  bench   measurements
+
+options
+  --only NAME[,NAME]     dist: only these Go components (kubernetes, etcd, …), nothing else
+  --programs FOLDER      dist: take machined, keelctl, pause, flannel, cp and testapp from there instead of building
+  further arguments of up and down go to `keelctl cluster create` and `keelctl cluster destroy`
+
+environment
+  KEELSON_CACHE          where downloads and build products are kept (~/.cache/keelson)
+  SOURCE_DATE_EPOCH      the time products carry
+  GOPROXY, CARGO_…       as go and cargo read them
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let Some((command, rest)) = args.split_first() else {
+        bail!("which chore?\n\n{USAGE}")
+    };
+    let ui = ui::Ui::new();
+    match command.as_str() {
+        "dist" => dist::run(&ui, &dist::Options::parse(rest)?).map(|_| ()),
+        "up" => cluster::up(&ui, rest),
+        "down" => cluster::down(&ui, rest),
+        "test" => tests::run(&ui, rest),
+        "lint" => lint::run(&ui),
+        "bench" => bail!("bench: not implemented yet"),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("there is no chore {other:?}\n\n{USAGE}"),
+    }
+}

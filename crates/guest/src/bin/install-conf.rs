@@ -1,2 +1,0 @@
-//! install-conf
-fn main() {}

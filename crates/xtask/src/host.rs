@@ -1,0 +1,101 @@
+//! What this machine must have: Debian packages, and the right to install them.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use image::run::Tool;
+
+use crate::ui::Ui;
+
+/// Installs the packages that are missing, one at a time: a long list once failed as a whole with "held broken
+/// packages" where each package alone went in.
+pub fn install(ui: &Ui, packages: &[String]) -> Result<()> {
+    let missing: Vec<&String> = packages.iter().filter(|package| !is_installed(package)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "these Debian packages are missing: {names}\nrun as root, or: sudo apt-get install --no-install-recommends {names}"
+        );
+    }
+    ui.step("apt-get update", || {
+        apt(&["update", "-q"])?;
+        Ok(((), Some(String::new())))
+    })?;
+    for package in missing {
+        ui.step(&format!("apt-get install {package}"), || {
+            apt(&["install", "-q", "-y", "--no-install-recommends", package])?;
+            Ok(((), Some(String::new())))
+        })?;
+    }
+    Ok(())
+}
+
+fn apt(args: &[&str]) -> Result<()> {
+    // Somebody else may be installing: wait for the lock and not fail.
+    let tool = Tool::new("apt-get", "apt").env("DEBIAN_FRONTEND", "noninteractive");
+    tool.args(["-o", "DPkg::Lock::Timeout=300"]).args(args).output()?;
+    Ok(())
+}
+
+fn is_installed(package: &str) -> bool {
+    let status = Tool::new("dpkg-query", "dpkg")
+        .args(["-W", "-f", "${db:Status-Status}", package])
+        .output();
+    status.is_ok_and(|text| text == b"installed")
+}
+
+/// Runs a command whose output the person should see.
+pub fn run(command: &mut Command) -> Result<()> {
+    let line = line(command);
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("run {line}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        bail!("{line}: {status}")
+    }
+}
+
+/// Runs a command and shows its output only when it failed.
+pub fn quiet(command: &mut Command) -> Result<Vec<u8>> {
+    let line = line(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("run {line}"))?;
+    if !output.status.success() {
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let lines: Vec<&str> = text.lines().collect();
+        bail!(
+            "{line}: {}\n{}",
+            output.status,
+            lines[lines.len().saturating_sub(60)..].join("\n")
+        );
+    }
+    Ok(output.stdout)
+}
+
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// `cargo`, the one that runs us.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(crate::paths::repository());
+    // What cargo told us about ourselves is not about what we build.
+    for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME"] {
+        command.env_remove(name);
+    }
+    command
+}

@@ -1,0 +1,41 @@
+//! `test`: everything needed, then every test.
+
+use anyhow::Result;
+
+use crate::ui::Ui;
+use crate::{dist, host, lint, paths};
+
+/// Runs all tests, unit to end-to-end.
+pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
+    let out = dist::run(ui, &dist::Options::parse(args)?)?;
+    let target = paths::target(&paths::cache()?);
+    ui.heading("checking");
+    lint::run(ui)?;
+    ui.heading("testing");
+    ui.loud("unit and integration tests", || {
+        let mut cargo = host::cargo();
+        cargo.args(["test", "--workspace", "--locked", "--quiet"]);
+        if has_e2e() {
+            cargo.args(["--exclude", E2E]);
+        }
+        host::run(cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out))
+    })?;
+    if has_e2e() {
+        ui.loud("end-to-end tests", || {
+            let mut cargo = host::cargo();
+            // One at a time: each starts clusters of its own, and time is part of what they look at.
+            cargo.args(["test", "-p", E2E, "--locked", "--", "--nocapture", "--test-threads=1"]);
+            host::run(cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out))
+        })?;
+    } else {
+        ui.say("  · there is no crate e2e yet: no end-to-end tests");
+    }
+    ui.total("all tests passed");
+    Ok(())
+}
+
+const E2E: &str = "e2e";
+
+fn has_e2e() -> bool {
+    paths::repository().join("crates/e2e/Cargo.toml").is_file()
+}
