@@ -8,6 +8,7 @@ pub mod commands;
 pub mod defaults;
 pub mod output;
 pub mod reference;
+pub mod session;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,7 +49,9 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     if error.chain().any(closed) {
         return ExitCode::from(CLOSED_PIPE);
     }
-    output::note(&format!("{error:#}"));
+    if !error.is::<session::Silent>() {
+        output::note(&format!("{error:#}"));
+    }
     ExitCode::FAILURE
 }
 

@@ -202,3 +202,134 @@ fn keys_and_certificates_are_written_to_files() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+#[test]
+fn generated_configurations_come_back_the_same_from_the_same_secrets() {
+    let home = Home::new();
+    home.good(&["gen", "secrets"]);
+    let gen_config = |extra: &[&str]| {
+        let mut words = vec![
+            "gen",
+            "config",
+            "demo",
+            "https://10.5.0.2:6443",
+            "--with-secrets",
+            "secrets.yaml",
+        ];
+        words.extend(extra);
+        home.run(&words)
+    };
+    assert!(gen_config(&[]).status.success());
+    let first = home.read("controlplane.yaml");
+    assert!(first.contains("https://10.5.0.2:6443") && home.read("worker.yaml").contains("type: worker"));
+    let error = String::from_utf8(gen_config(&[]).stderr).unwrap();
+    assert!(
+        error.contains("file \"controlplane.yaml\" already exists, use --force to overwrite"),
+        "{error}"
+    );
+    assert!(gen_config(&["-o", "other"]).status.success());
+    assert_eq!(home.read("other/controlplane.yaml"), first);
+    let output = gen_config(&["-t", "worker", "-o", "-"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), home.read("worker.yaml"));
+    home.good(&[
+        "gen",
+        "secrets",
+        "--from-controlplane-config",
+        "controlplane.yaml",
+        "-o",
+        "again.yaml",
+    ]);
+    assert_eq!(home.read("again.yaml"), home.read("secrets.yaml"));
+    assert!(
+        home.good(&["--talosconfig", "talosconfig", "config", "info"])
+            .contains("os:admin")
+    );
+    home.good(&[
+        "mc",
+        "gen",
+        "demo",
+        "https://h:6443",
+        "-o",
+        "mc",
+        "--with-docs=false",
+        "--with-examples=false",
+    ]);
+    assert!(
+        home.bad(&["gen", "config", "demo", "http://10.5.0.2:6443"])
+            .contains("https")
+    );
+    assert!(
+        home.bad(&["gen", "config", "demo", "https://h:6443", "-t", "nope"])
+            .contains("\"nope\" is not known")
+    );
+}
+
+#[test]
+fn patches_change_files_in_their_order() {
+    let home = Home::new();
+    home.good(&["gen", "config", "demo", "https://10.5.0.2:6443"]);
+    home.write("patch.yaml", "machine:\n  sysctls:\n    a: \"1\"\n");
+    let inline = r#"{"machine": {"sysctls": {"a": "2", "b": "3"}}}"#;
+    let patched = home.good(&[
+        "machineconfig",
+        "patch",
+        "worker.yaml",
+        "-p",
+        "@patch.yaml",
+        "-p",
+        inline,
+    ]);
+    assert!(
+        patched.contains("a: \"2\"") && patched.contains("b: \"3\""),
+        "{patched}"
+    );
+    home.good(&["mc", "patch", "worker.yaml", "-p", inline, "-o", "patched.yaml"]);
+    assert!(home.read("patched.yaml").contains("b: \"3\""));
+    let error = home.bad(&["mc", "patch", "worker.yaml", "-p", r#"{"machine": {"sysctl": {}}}"#]);
+    assert!(error.contains("sysctls"), "the right name is suggested: {error}");
+    assert!(
+        home.bad(&["mc", "patch", "nope.yaml", "-p", inline])
+            .contains("read nope.yaml")
+    );
+}
+
+#[test]
+fn an_unreachable_node_is_an_error_that_names_it() {
+    let home = Home::new();
+    home.good(&["gen", "config", "demo", "https://127.0.0.1:6443"]);
+    let base = ["--talosconfig", "talosconfig"];
+    let error = home.bad(&[base[0], base[1], "version"]);
+    assert!(error.contains("nodes are not set for the command"), "{error}");
+    let error = home.bad(&[base[0], base[1], "-e", "127.0.0.1:1", "-n", "10.5.0.9", "service"]);
+    assert!(
+        error.contains("1 error occurred:\n\t* 10.5.0.9: rpc error: code = Unavailable"),
+        "{error}"
+    );
+    let error = home.bad(&[
+        "apply-config",
+        "--insecure",
+        "-n",
+        "127.0.0.1:1",
+        "-f",
+        "worker.yaml",
+        "--cert-fingerprint",
+        "x",
+    ]);
+    assert!(error.contains("fingerprint \"x\""), "{error}");
+}
+
+#[test]
+fn an_expired_client_certificate_is_told_before_anything_is_sent() {
+    let home = Home::new();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 86400);
+    let authority = pki::Authority::new_os(long_ago).unwrap();
+    let request = pki::Request::client(pki::KeyKind::Ed25519, "", &["os:admin"], long_ago)
+        .with_ttl(std::time::Duration::from_secs(86400));
+    let admin = authority.sign(&request).unwrap();
+    home.write("ca", std::str::from_utf8(authority.certificate()).unwrap());
+    home.write("crt", std::str::from_utf8(&admin.crt).unwrap());
+    home.write("key", admin.key.expose_str().unwrap());
+    home.good(&["config", "add", "old", "--ca", "ca", "--crt", "crt", "--key", "key"]);
+    let error = home.bad(&["version", "-n", "10.5.0.9"]);
+    assert!(error.contains("the client certificate expired 2 days ago"), "{error}");
+}

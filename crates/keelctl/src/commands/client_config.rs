@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
+use api::proto::machine::GenerateClientConfigurationRequest;
 use pki::clientconfig::{ClientConfig, Context, default_path};
 use pki::{CertAndKey, cert_info};
 
 use crate::Program;
 use crate::cli::common::ClientFlags;
 use crate::cli::{ClientConfigAction, ClientConfigCommand};
-use crate::commands::{NotImplemented, files};
+use crate::commands::files;
 use crate::output::{age, note, print, table::Table};
+use crate::session::{Session, block, failed};
 
 /// The file that the flags and the environment name.
 pub fn path(flags: &ClientFlags, program: Program) -> Result<PathBuf> {
@@ -73,8 +75,44 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
             dry_run,
             noconfirm,
         } => remove(&path, &context, dry_run, noconfirm),
-        ClientConfigAction::New { .. } => Err(NotImplemented("config new".into()).into()),
+        ClientConfigAction::New { path, roles, crt_ttl } => new(&command.client, program, &path, roles, crt_ttl),
     }
+}
+
+/// Has a node sign a client certificate and writes a client configuration with it.
+fn new(flags: &ClientFlags, program: Program, path: &str, roles: Vec<String>, ttl: Duration) -> Result<()> {
+    files::check_overwrite(Path::new(path), false)?;
+    let current = ClientConfig::load(&self::path(flags, program)?)?;
+    let current = current.context(flags.context.as_deref())?;
+    block(async {
+        let session = Session::open(flags, program)?;
+        let target = session.single("config new")?;
+        let crt_ttl = Some(prost_types::Duration::try_from(ttl).context("read --crt-ttl: too long")?);
+        let request = GenerateClientConfigurationRequest { roles, crt_ttl };
+        let response = target
+            .client
+            .machine()
+            .generate_client_configuration(request)
+            .await
+            .map_err(|s| failed(&s))?;
+        let message = response
+            .into_inner()
+            .messages
+            .into_iter()
+            .next()
+            .context("the node answered with nothing")?;
+        let text = String::from_utf8(message.talosconfig).context("read the client configuration of the node")?;
+        let mut config = ClientConfig::decode(&text)?;
+        for context in config.contexts.values_mut() {
+            if context.endpoints.is_empty() {
+                context.endpoints.clone_from(&current.endpoints);
+            }
+            if context.nodes.is_empty() {
+                context.nodes.clone_from(&current.nodes);
+            }
+        }
+        Ok(config.save(Path::new(path))?)
+    })
 }
 
 fn change(path: &Path, edit: impl FnOnce(&mut ClientConfig) -> Result<()>) -> Result<()> {
@@ -257,7 +295,6 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn vector(name: &str) -> String {
         let path = format!("{}/tests/vectors/cli/{name}.txt", env!("CARGO_MANIFEST_DIR"));

@@ -84,7 +84,8 @@ pub fn run(args: Gen) -> Result<()> {
                 ],
             )
         }
-        GenAction::Config(_) | GenAction::Secrets { .. } => Err(super::NotImplemented("gen config".into()).into()),
+        GenAction::Config(config) => super::gen_config::generate(&config, force),
+        action @ GenAction::Secrets { .. } => super::secrets::run(&action, force),
     }
 }
 

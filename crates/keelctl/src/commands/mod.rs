@@ -1,12 +1,29 @@
 //! What the commands do, one file each.
 
+pub mod actions;
+pub mod apply;
+pub mod bootstrap;
 pub mod client_config;
+pub mod containers;
+pub mod etcd;
+pub mod events;
 pub mod files;
+pub mod gen_config;
 pub mod gen_keys;
+pub mod get;
+pub mod health;
+pub mod inspect;
+pub mod kubeconfig;
+pub mod logs;
+pub mod secrets;
+pub mod service;
+pub mod time;
+pub mod version;
 
 use anyhow::{Context as _, Result};
 
 use crate::Program;
+use crate::cli::node::{Image, ImageAction};
 use crate::cli::{Cli, Command};
 use crate::output;
 
@@ -18,14 +35,62 @@ pub struct NotImplemented(pub String);
 /// Runs a parsed command.
 pub fn run(cli: Cli, program: Program) -> Result<()> {
     match cli.command {
+        Command::ApplyConfig(command) => apply::run(&command, program),
+        Command::Bootstrap(command) => bootstrap::run(&command, program),
+        Command::Cluster(_) => Err(NotImplemented("cluster".into()).into()),
         Command::Completion(args) => completion(args.shell, program),
         Command::Config(command) => client_config::run(command, program),
+        Command::Containers(command) => containers::run(&command, program),
+        Command::Dmesg(command) => logs::dmesg(&command, program),
         Command::Docs(args) => match args.output {
             Some(path) => std::fs::write(&path, crate::reference::render()).with_context(|| format!("write {path}")),
             None => Ok(output::print(&crate::reference::render())?),
         },
+        Command::Etcd(command) => etcd::run(&command, program),
+        Command::Events(command) => events::run(&command, program),
         Command::Gen(args) => gen_keys::run(args),
-        other => Err(NotImplemented(format!("{other:?}")).into()),
+        Command::Get(command) => get::run(&command, program),
+        Command::Health(command) => health::run(&command, program),
+        Command::Image(command) => image(&command, program),
+        Command::Inspect(command) => inspect::run(&command, program),
+        Command::Kubeconfig(command) => kubeconfig::run(&command, program),
+        Command::Logs(command) => logs::logs(&command, program),
+        Command::MachineConfig(args) => gen_config::machine_config(&args.command),
+        Command::Plan(command) => apply::plan(&command, program),
+        Command::Reboot(command) => actions::reboot(&command, program),
+        Command::Reset(command) => actions::reset(&command, program),
+        Command::Service(command) => service::run(&command, program),
+        Command::Shutdown(command) => actions::shutdown(&command, program),
+        Command::Time(command) => time::run(&command, program),
+        Command::Validate(_) => Err(NotImplemented("validate".into()).into()),
+        Command::Version(command) => version::run(&command, program),
+    }
+}
+
+fn image(command: &Image, program: Program) -> Result<()> {
+    match &command.command {
+        ImageAction::List { namespace } => containers::images(&command.client, program, namespace),
+        ImageAction::K8sBundle { k8s_version } => {
+            use config::images as i;
+            let kubernetes = [
+                i::KUBELET_REPOSITORY,
+                i::API_SERVER_REPOSITORY,
+                i::CONTROLLER_MANAGER_REPOSITORY,
+                i::SCHEDULER_REPOSITORY,
+                i::PROXY_REPOSITORY,
+            ];
+            let mut all = vec![
+                i::FLANNEL.to_owned(),
+                i::COREDNS.to_owned(),
+                i::ETCD.to_owned(),
+                i::PAUSE.to_owned(),
+            ];
+            all.extend(kubernetes.map(|repository| i::at_version(repository, k8s_version)));
+            Ok(output::print(
+                &all.iter().map(|image| format!("{image}\n")).collect::<String>(),
+            )?)
+        }
+        ImageAction::Build { .. } => Err(NotImplemented("image build".into()).into()),
     }
 }
 
