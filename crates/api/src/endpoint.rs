@@ -124,7 +124,19 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused_with_a_reason() {
-        for text in ["", "  ", ":50", "a:b", "a:0", "a:70000", "[fd00::1", "[x]:1", "[::1]50", "a b", "fd00:::1:2"] {
+        for text in [
+            "",
+            "  ",
+            ":50",
+            "a:b",
+            "a:0",
+            "a:70000",
+            "[fd00::1",
+            "[x]:1",
+            "[::1]50",
+            "a b",
+            "fd00:::1:2",
+        ] {
             let error = Endpoint::parse(text, APID_PORT).unwrap_err().to_string();
             assert!(error.contains("endpoint"), "{text}: {error}");
         }

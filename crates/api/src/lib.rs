@@ -26,12 +26,16 @@
 //! # }
 //! ```
 
+pub mod apid;
 pub mod client;
+mod dial;
+mod door;
 pub mod endpoint;
 pub mod method;
 pub mod proto;
 pub mod reply;
 mod resolve;
+pub mod roles;
 
 /// Every `.proto` file of the contract, as a serialized `google.protobuf.FileDescriptorSet` without comments.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

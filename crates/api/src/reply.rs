@@ -40,7 +40,9 @@ macro_rules! reply {
         impl Reply for $message {
             type Entry = $entry;
             fn of(entry: $entry) -> Self {
-                Self { messages: vec![entry] }
+                Self {
+                    messages: vec![entry],
+                }
             }
             fn into_entries(self) -> Vec<$entry> {
                 self.messages

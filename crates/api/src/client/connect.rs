@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Channel;
 
+use crate::dial::dial;
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::resolve;
 
 /// A ping this often finds a peer that is gone; nodes permit one every ten seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -94,7 +93,7 @@ impl Dialer {
         let mut failed = Vec::new();
         for index in (0..count).map(|i| (first + i) % count) {
             let endpoint = &self.endpoints[index];
-            match within(self.attempt, open(endpoint, &self.tls)).await {
+            match dial(endpoint, &self.tls, self.attempt).await {
                 Ok(stream) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok(stream);
@@ -104,25 +103,4 @@ impl Dialer {
         }
         Err(AllFailed(failed))
     }
-}
-
-async fn within<T>(limit: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"));
-    tokio::time::timeout(limit, future).await.map_err(late)?
-}
-
-/// Connects to the first address of the endpoint that answers, and does the handshake.
-pub(crate) async fn open(endpoint: &Endpoint, tls: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
-    let name = ServerName::try_from(endpoint.host.clone()).map_err(io::Error::other)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in resolve::addresses(endpoint).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return tls.connect(name, stream).await;
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

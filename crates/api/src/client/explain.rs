@@ -25,7 +25,10 @@ pub fn explain(status: &Status) -> String {
 fn hint(text: &str) -> Option<&'static str> {
     // The words are those of TLS alerts (RFC 8446, section 6.2) and of rustls' certificate errors.
     const HINTS: [(&str, &str); 7] = [
-        ("alert: CertificateExpired", "your client certificate has expired: get a new one"),
+        (
+            "alert: CertificateExpired",
+            "your client certificate has expired: get a new one",
+        ),
         (
             "alert: CertificateRequired",
             "the node wants a client certificate: it is configured already, leave out --insecure",
@@ -42,10 +45,19 @@ fn hint(text: &str) -> Option<&'static str> {
             "certificate: UnknownIssuer",
             "the node's certificate is not of the authority in your configuration: another cluster, or a node in maintenance (--insecure)",
         ),
-        ("certificate: BadSignature", "the node's certificate is not of the authority in your configuration"),
-        ("not valid for name", "the node's certificate does not name this endpoint: add it to machine.certSANs"),
+        (
+            "certificate: BadSignature",
+            "the node's certificate is not of the authority in your configuration",
+        ),
+        (
+            "not valid for name",
+            "the node's certificate does not name this endpoint: add it to machine.certSANs",
+        ),
     ];
-    HINTS.iter().find(|(word, _)| text.contains(word)).map(|(_, hint)| *hint)
+    HINTS
+        .iter()
+        .find(|(word, _)| text.contains(word))
+        .map(|(_, hint)| *hint)
 }
 
 #[cfg(test)]

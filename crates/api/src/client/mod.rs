@@ -18,7 +18,7 @@ use tonic::transport::Channel;
 pub use connect::Error;
 pub use explain::explain;
 pub use many::{NodeReply, per_node, per_node_stream};
-pub use target::Target;
+pub use target::{NODE, NODES, Target};
 
 use crate::MAX_MESSAGE_SIZE;
 use crate::endpoint::{APID_PORT, Endpoint};

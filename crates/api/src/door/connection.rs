@@ -1,0 +1,229 @@
+//! One connection of a client: TLS, who it is, its calls, its end.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pki::roles::RoleSet;
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::{Caller, Handler, body, causes, limits};
+
+/// Counts connections, so that they can be bounded.
+#[derive(Default)]
+pub(super) struct Census {
+    handshakes: Mutex<HashMap<IpAddr, usize>>,
+    established: AtomicUsize,
+}
+
+/// A connection that is counted until this is dropped.
+struct Counted<'a>(&'a Census, Option<IpAddr>);
+
+impl Census {
+    fn handshake(&self, from: IpAddr) -> Option<Counted<'_>> {
+        let mut handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        if handshakes.values().sum::<usize>() >= limits::MAX_HANDSHAKES {
+            return None;
+        }
+        let count = handshakes.entry(from).or_default();
+        if *count >= limits::MAX_HANDSHAKES_PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Counted(self, Some(from)))
+    }
+
+    fn established(&self) -> Option<Counted<'_>> {
+        let more = |n: usize| (n < limits::MAX_CONNECTIONS).then_some(n + 1);
+        let counted = self.established.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        counted.ok().map(|_| Counted(self, None))
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let Some(from) = self.1 else {
+            self.0.established.fetch_sub(1, Ordering::AcqRel);
+            return;
+        };
+        let mut handshakes = self.0.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = handshakes.get_mut(&from) {
+            *count -= 1;
+            if *count == 0 {
+                handshakes.remove(&from);
+            }
+        }
+    }
+}
+
+/// Serves one client until it leaves, is idle too long, or `cancel`; then its calls may finish.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Arc<ServerConfig>,
+    handler: Arc<impl Handler>,
+    census: Arc<Census>,
+    cancel: CancellationToken,
+) {
+    let Some(handshaking) = census.handshake(peer.ip()) else {
+        tracing::debug!(%peer, "closed: too many handshakes in progress");
+        return;
+    };
+    let accept = TlsAcceptor::from(tls).accept(stream).into_fallible();
+    let stream = tokio::select! {
+        accepted = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, accept) => match accepted {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((error, stream))) => {
+                tracing::info!(%peer, %error, "client refused");
+                return farewell(stream).await;
+            }
+            Err(_) => return tracing::info!(%peer, "client refused: the handshake took too long"),
+        },
+        () = cancel.cancelled() => return,
+    };
+    drop(handshaking);
+    let Some(_established) = census.established() else {
+        tracing::warn!(%peer, "client refused: too many connections");
+        return;
+    };
+    match identify(&stream, peer) {
+        Ok(caller) => calls(stream, Arc::new(caller), handler, cancel).await,
+        Err(error) => tracing::info!(%peer, %error, "client refused: its certificate cannot be read"),
+    }
+}
+
+/// Lets a refused client read why. Closing a socket with unread data resets it, and the alert would be lost with it.
+async fn farewell(mut stream: TcpStream) {
+    let drain = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(limits::FAREWELL_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(limits::FAREWELL_TIMEOUT, drain).await;
+}
+
+fn identify(stream: &TlsStream<TcpStream>, peer: SocketAddr) -> Result<Caller, pki::Error> {
+    let (_, session) = stream.get_ref();
+    let Some([certificate, ..]) = session.peer_certificates() else {
+        return Ok(Caller {
+            peer,
+            roles: RoleSet::default(),
+            until: None,
+        });
+    };
+    Ok(Caller {
+        peer,
+        roles: pki::tls::peer_roles(certificate)?,
+        until: Some(pki::cert_info_der(certificate)?.not_after),
+    })
+}
+
+async fn calls(
+    stream: TlsStream<TcpStream>,
+    caller: Arc<Caller>,
+    handler: Arc<impl Handler>,
+    cancel: CancellationToken,
+) {
+    let peer = caller.peer;
+    let activity = Arc::new(Activity::new());
+    let service = {
+        let activity = activity.clone();
+        service_fn(move |request| {
+            let (handler, caller) = (handler.clone(), caller.clone());
+            let call = activity.clone().begin();
+            async move {
+                let response = handler.answer(caller, request).await;
+                Ok::<_, std::convert::Infallible>(response.map(|body| body::holding(body, call)))
+            }
+        })
+    };
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::MAX_CALLS_PER_CONNECTION)
+        .max_header_list_size(limits::MAX_HEADER_LIST)
+        .initial_stream_window_size(limits::CLIENT_STREAM_WINDOW)
+        .initial_connection_window_size(limits::CLIENT_CONNECTION_WINDOW)
+        .max_send_buf_size(limits::MAX_SEND_BUFFER)
+        .keep_alive_interval(limits::KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(limits::KEEP_ALIVE_TIMEOUT);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = cancel.cancelled() => None,
+        () = activity.idle() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = grace(&cancel) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error = causes(&error), "connection ended");
+    }
+}
+
+async fn grace(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(limits::SHUTDOWN_GRACE).await;
+}
+
+/// Calls in progress on a connection, and when the last one ended.
+struct Activity {
+    calls: AtomicUsize,
+    ended: Mutex<Instant>,
+}
+
+/// A call in progress until this is dropped.
+pub(super) struct InProgress(Arc<Activity>);
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            calls: AtomicUsize::new(0),
+            ended: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn begin(self: Arc<Self>) -> InProgress {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        InProgress(self)
+    }
+
+    /// Returns when there has been no call for too long.
+    async fn idle(&self) {
+        loop {
+            let since = self.ended.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+            let busy = self.calls.load(Ordering::Acquire) > 0;
+            match limits::IDLE_TIMEOUT.checked_sub(since) {
+                None | Some(Duration::ZERO) if !busy => return,
+                Some(left) if !busy => tokio::time::sleep(left).await,
+                _ => tokio::time::sleep(limits::IDLE_TIMEOUT).await,
+            }
+        }
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.calls.fetch_sub(1, Ordering::AcqRel);
+    }
+}
