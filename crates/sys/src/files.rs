@@ -100,6 +100,17 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .doing(|| format!("open the lock {}", path.display()))?;
+        Lock::take(file, path)
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), on a folder that is there: nothing is left behind.
+    pub fn try_acquire_folder(path: impl AsRef<Path>) -> Result<Option<Lock>> {
+        let path = path.as_ref();
+        let file = File::open(path).doing(|| format!("open the folder {}", path.display()))?;
+        Lock::take(file, path)
+    }
+
+    fn take(file: File, path: &Path) -> Result<Option<Lock>> {
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Lock { _file: file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

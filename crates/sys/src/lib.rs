@@ -34,6 +34,10 @@ pub mod sysctl;
 
 pub use error::{Context, Error, Result};
 
+/// How a node's init says "start me again" where there is no machine to reboot. The number is the one by which
+/// systemd-nspawn(1) understands its containers; 0 means "stay down".
+pub const EXIT_REBOOT: u8 = 133;
+
 /// Watches a descriptor for being readable. The two kinds of handle this crate watches, `File` and `OwnedFd`, keep their
 /// descriptor for life, which is what makes the call sound.
 pub(crate) fn watch<T: std::os::fd::AsRawFd + Into<std::os::fd::OwnedFd>>(

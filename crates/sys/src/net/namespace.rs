@@ -42,6 +42,12 @@ impl Namespace {
         PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), self.handle.as_raw_fd()))
     }
 
+    /// Moves this thread, and the threads and processes it starts from now on, into it. For the first lines of `main`.
+    pub fn enter(&self) -> Result<()> {
+        rustix::thread::move_into_link_name_space(self.handle.as_fd(), Some(LinkNameSpaceType::Network))
+            .doing(|| "enter a network namespace")
+    }
+
     /// Runs something inside it, on a thread of its own. Sockets opened there stay there.
     pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let handle = self.handle.try_clone().doing(|| "use a network namespace")?;

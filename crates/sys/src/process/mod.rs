@@ -13,6 +13,15 @@ pub fn set_child_subreaper() -> Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).doing(|| "become the reaper of descendants")
 }
 
+/// Leaves the session of whoever started this process: no terminal, no signals from its keys. For a process that leads
+/// its group nothing changes: its group is its own already, which keeps the signals of the terminal's keys away.
+pub fn new_session() -> Result<()> {
+    match rustix::process::setsid() {
+        Ok(_) | Err(rustix::io::Errno::PERM) => Ok(()),
+        Err(error) => Err(error).doing(|| "start a session"),
+    }
+}
+
 /// Sends a signal to a process by number. Prefer [`pidfd`] or [`Identity`] for processes that may have ended.
 pub fn kill(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: a plain system call.
