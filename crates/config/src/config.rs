@@ -98,6 +98,11 @@ impl Config {
         }
     }
 
+    /// A configuration of documents that are right by construction, and their text.
+    pub(crate) fn from_trusted(documents: Vec<Document>, source: Vec<u8>) -> Self {
+        Self::new(documents, source)
+    }
+
     /// The text: exactly the bytes it was decoded from.
     pub fn encode(&self) -> Vec<u8> {
         self.source.to_vec()

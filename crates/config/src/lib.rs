@@ -1,15 +1,19 @@
 //! Machine configuration: documents, validation, patches, generation, secrets bundle.
 
+pub mod change;
 mod config;
 pub mod document;
+pub mod effect;
 mod encode;
 pub mod generate;
 pub mod images;
 pub mod model;
 pub mod patch;
 pub mod problem;
+mod redact;
 pub mod schema;
 pub mod secrets;
+pub mod validate;
 pub mod view;
 pub mod yaml;
 
@@ -17,3 +21,4 @@ pub use config::{Config, MachineType};
 pub use document::Document;
 pub use model::v1alpha1;
 pub use problem::{DecodeErrors, Problem};
+pub use validate::{Mode, ValidationError, Warning};

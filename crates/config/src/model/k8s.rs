@@ -141,7 +141,7 @@ model! {
     /// Kube etcd encryption config.
     pub struct KubeEtcdEncryptionConfig: "k8s.KubeEtcdEncryptionConfigV1Alpha1", kind "KubeEtcdEncryptionConfig" since "v1.14" {
         /// Config.
-        config: Option<Free> = "config";
+        config: Option<Free> = "config".sensitive();
     }
 
     /// Kube external manifest config.

@@ -142,6 +142,8 @@ pub struct FieldSchema {
     pub check: Format,
     /// How patches merge.
     pub merge: Merge,
+    /// A free-form value in which any string may be a secret.
+    pub sensitive: bool,
     /// What to use instead, for fields that are on their way out.
     pub deprecated: Option<&'static str>,
     /// The version that added it, if the current one does not have it.
@@ -159,6 +161,7 @@ impl FieldSchema {
             format: Format::Any,
             check: Format::Any,
             merge: Merge::Natural,
+            sensitive: false,
             deprecated: None,
             since: None,
         }
@@ -203,6 +206,13 @@ impl FieldSchema {
     #[must_use]
     pub const fn by_key(mut self, keys: &'static [&'static str]) -> Self {
         self.merge = Merge::ByKey(keys);
+        self
+    }
+
+    /// Any string in its free-form value may be a secret.
+    #[must_use]
+    pub const fn sensitive(mut self) -> Self {
+        self.sensitive = true;
         self
     }
 

@@ -207,6 +207,11 @@ impl PartialEq for Map {
 }
 
 impl Map {
+    /// A map without entries.
+    pub const fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()

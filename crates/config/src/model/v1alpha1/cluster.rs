@@ -23,7 +23,7 @@ model! {
         /// Cert sans.
         cert_sans: Vec<String> = "certSANs";
         /// Disable pod security policy.
-        disable_pod_security_policy: Option<bool> = "disablePodSecurityPolicy".deprecated("nothing: Kubernetes no longer has it");
+        disable_pod_security_policy: Option<bool> = "disablePodSecurityPolicy".deprecated("remove it: Kubernetes no longer has it");
         /// Admission control.
         admission_control: Vec<AdmissionPluginConfig> = "admissionControl".by_key(&["name"]);
         /// Audit policy.

@@ -20,7 +20,7 @@ model! {
         /// Debug.
         debug: Option<bool> = "debug";
         /// Persist.
-        persist: Option<bool> = "persist".deprecated("nothing: a configuration is always kept");
+        persist: Option<bool> = "persist";
         /// Machine.
         machine: Option<MachineConfig> = "machine";
         /// Cluster.
@@ -46,13 +46,13 @@ model! {
     /// Features config.
     pub struct FeaturesConfig: "v1alpha1.FeaturesConfig" {
         /// Rbac.
-        rbac: Option<bool> = "rbac".deprecated("nothing: it is always on");
+        rbac: Option<bool> = "rbac".deprecated("remove it: it is always on");
         /// Stable hostname.
-        stable_hostname: Option<bool> = "stableHostname".deprecated("HostnameConfig");
+        stable_hostname: Option<bool> = "stableHostname".deprecated("use HostnameConfig");
         /// Kubernetes talos apiaccess.
         kubernetes_talos_api_access: Option<KubernetesTalosAPIAccessConfig> = "kubernetesTalosAPIAccess";
         /// Apid check ext key usage.
-        apid_check_ext_key_usage: Option<bool> = "apidCheckExtKeyUsage".deprecated("nothing: it is always on");
+        apid_check_ext_key_usage: Option<bool> = "apidCheckExtKeyUsage".deprecated("remove it: it is always on");
         /// Disk quota support.
         disk_quota_support: Option<bool> = "diskQuotaSupport";
         /// Kube prism.
@@ -192,23 +192,23 @@ model! {
         /// Network.
         network: Option<NetworkConfig> = "network";
         /// Disks.
-        disks: Vec<MachineDisk> = "disks".deprecated("UserVolumeConfig");
+        disks: Vec<MachineDisk> = "disks".deprecated("use UserVolumeConfig");
         /// Install.
         install: Option<InstallConfig> = "install";
         /// Files.
         files: Vec<MachineFile> = "files";
         /// Env.
-        env: BTreeMap<String, String> = "env".deprecated("EnvironmentConfig");
+        env: BTreeMap<String, String> = "env".deprecated("use EnvironmentConfig");
         /// Time.
-        time: Option<TimeConfig> = "time".deprecated("TimeSyncConfig");
+        time: Option<TimeConfig> = "time".deprecated("use TimeSyncConfig");
         /// Sysctls.
         sysctls: BTreeMap<String, String> = "sysctls";
         /// Sysfs.
         sysfs: BTreeMap<String, String> = "sysfs";
         /// Registries.
-        registries: Option<RegistriesConfig> = "registries".deprecated("RegistryMirrorConfig, RegistryAuthConfig and RegistryTLSConfig");
+        registries: Option<RegistriesConfig> = "registries".deprecated("use RegistryMirrorConfig, RegistryAuthConfig and RegistryTLSConfig");
         /// System disk encryption.
-        system_disk_encryption: Option<SystemDiskEncryptionConfig> = "systemDiskEncryption".deprecated("VolumeConfig");
+        system_disk_encryption: Option<SystemDiskEncryptionConfig> = "systemDiskEncryption".deprecated("use VolumeConfig");
         /// Features.
         features: Option<FeaturesConfig> = "features";
         /// Udev.

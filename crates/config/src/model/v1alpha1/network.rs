@@ -187,19 +187,19 @@ model! {
     /// Network config.
     pub struct NetworkConfig: "v1alpha1.NetworkConfig" {
         /// Hostname.
-        hostname: Option<String> = "hostname".deprecated("HostnameConfig");
+        hostname: Option<String> = "hostname".deprecated("use HostnameConfig");
         /// Interfaces.
-        interfaces: Vec<Device> = "interfaces".by_key(&["interface", "deviceSelector"]).deprecated("LinkConfig, BondConfig, VLANConfig and the other link documents");
+        interfaces: Vec<Device> = "interfaces".by_key(&["interface", "deviceSelector"]).deprecated("use LinkConfig, BondConfig, VLANConfig and the other link documents");
         /// Nameservers.
-        nameservers: Vec<String> = "nameservers".check(Format::Address).deprecated("ResolverConfig");
+        nameservers: Vec<String> = "nameservers".check(Format::Address).deprecated("use ResolverConfig");
         /// Search domains.
-        search_domains: Vec<String> = "searchDomains".deprecated("ResolverConfig");
+        search_domains: Vec<String> = "searchDomains".deprecated("use ResolverConfig");
         /// Extra host entries.
-        extra_host_entries: Vec<ExtraHost> = "extraHostEntries".deprecated("StaticHostConfig");
+        extra_host_entries: Vec<ExtraHost> = "extraHostEntries".deprecated("use StaticHostConfig");
         /// Kubespan.
-        kubespan: Option<NetworkKubeSpan> = "kubespan".deprecated("KubeSpanConfig");
+        kubespan: Option<NetworkKubeSpan> = "kubespan".deprecated("use KubeSpanConfig");
         /// Disable search domain.
-        disable_search_domain: Option<bool> = "disableSearchDomain".deprecated("ResolverConfig");
+        disable_search_domain: Option<bool> = "disableSearchDomain".deprecated("use ResolverConfig");
     }
 
     /// Network device selector.

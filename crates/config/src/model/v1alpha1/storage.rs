@@ -72,11 +72,11 @@ model! {
         /// Disk selector.
         disk_selector: Option<InstallDiskSelector> = "diskSelector";
         /// Extra kernel args.
-        extra_kernel_args: Vec<String> = "extraKernelArgs".deprecated("an image whose schematic has the arguments");
+        extra_kernel_args: Vec<String> = "extraKernelArgs".deprecated("use an image whose schematic has the arguments");
         /// Image.
         image: Option<String> = "image";
         /// Extensions.
-        extensions: Vec<InstallExtensionConfig> = "extensions".deprecated("an image whose schematic has the extensions");
+        extensions: Vec<InstallExtensionConfig> = "extensions".deprecated("use an image whose schematic has the extensions");
         /// Wipe.
         wipe: Option<bool> = "wipe";
         /// Legacy biossupport.
