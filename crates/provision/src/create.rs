@@ -35,6 +35,10 @@ pub async fn create(plan: Plan, progress: Progress<'_>) -> Result<Cluster> {
     caps::require_root("create a cluster of namespaces")?;
     let names = plan.names();
     let options = &plan.options;
+    if options.image.is_dir() {
+        // A squashfs is checked by mounting it; a folder would be written to.
+        node::check_image(&options.image)?;
+    }
     let (_lock, mut state) = reserve(&plan, &names)?;
     let net = Netlink::open()?;
 

@@ -53,6 +53,25 @@ const LINKS: [(&str, &str); 5] = [
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
+/// What the image must have for all of this to be mounted on.
+pub(crate) fn check_image(image: &Path) -> Result<()> {
+    let places = ["dev", "proc", "sys", "run", "system", "tmp"]
+        .into_iter()
+        .map(PathBuf::from);
+    let folders = OVERLAYS.iter().map(|(path, _)| *path).chain(["/var"]);
+    let files = FILES.iter().map(|name| PathBuf::from("etc").join(name));
+    let all = places
+        .chain(folders.map(|path| PathBuf::from(path.trim_start_matches('/'))))
+        .chain(files);
+    match all.into_iter().find(|place| !image.join(place).exists()) {
+        Some(place) => {
+            let reason = format!("has no /{}, which a node needs to mount on", place.display());
+            Err(invalid(format!("node image {}", image.display()), reason))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The file with a node's machine configuration; absent for maintenance mode.
 pub(crate) fn config_file(names: &Names, node: &str) -> PathBuf {
     names.node_folder(node).join("config.yaml")

@@ -66,6 +66,8 @@ pub fn attach_read_only(image: &Path) -> Result<LoopDevice> {
             "is not a regular file",
         ));
     }
+    // Looking and attaching are one step, or two nodes that start together would each attach a device.
+    let _turn = take_turn(image);
     if let Some(device) = find(&metadata) {
         return Ok(device);
     }
@@ -88,6 +90,19 @@ pub fn attach_read_only(image: &Path) -> Result<LoopDevice> {
         }
     }
     Err(last).doing(|| format!("attach {} to a loop device", image.display()))
+}
+
+/// Waits for other users of this function on the same file. It only saves memory, so it is not worth waiting for ever.
+/// The file is opened once more: the one that is attached stays open, and locked, as long as the device.
+fn take_turn(image: &Path) -> Option<File> {
+    let turn = File::open(image).ok()?;
+    for _ in 0..200 {
+        if rustix::fs::flock(&turn, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Some(turn);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    None
 }
 
 /// The device node of loop device `number`, made where nothing (udev, devtmpfs) has made it.
