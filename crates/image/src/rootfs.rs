@@ -42,8 +42,9 @@ pub enum RootfsError {
 pub const SETS: [&str; 3] = ["mount", "iptables", "nft"];
 /// Roles of our program beside init; each is a link to it.
 const ROLES: [&str; 3] = ["machined", "apid", "trustd"];
-/// Plugins are in the image twice: where Kubernetes looks for them, and where a volume over /opt cannot hide them.
-const CNI_FOLDERS: [&str; 2] = ["opt/cni/bin", "usr/lib/cni"];
+/// Plugins are where a volume over /opt cannot hide them; links to them are where Kubernetes looks.
+const CNI_FOLDER: &str = "usr/lib/cni";
+const CNI_LINKS: &str = "opt/cni/bin";
 const CNI_PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "portmap"];
 
 /// Folders that exist to be mounted on or written to, with their modes.
@@ -132,10 +133,9 @@ pub fn layers(parts: &Parts<'_>) -> Result<[Tree; 2], RootfsError> {
     for name in ["containerd", "containerd-shim-runc-v2", "runc"] {
         component(&mut base, parts, &format!("usr/bin/{name}"), name)?;
     }
-    for folder in CNI_FOLDERS {
-        for name in CNI_PLUGINS {
-            component(&mut base, parts, &format!("{folder}/{name}"), name)?;
-        }
+    for name in CNI_PLUGINS {
+        component(&mut base, parts, &format!("{CNI_FOLDER}/{name}"), name)?;
+        base.link(&format!("{CNI_LINKS}/{name}"), &format!("/{CNI_FOLDER}/{name}"));
     }
 
     let mut own = Tree::default();
@@ -144,9 +144,8 @@ pub fn layers(parts: &Parts<'_>) -> Result<[Tree; 2], RootfsError> {
     for role in ROLES {
         own.link(&format!("usr/bin/{role}"), "../sbin/init");
     }
-    for folder in CNI_FOLDERS {
-        program(&mut own, parts, &format!("{folder}/flannel"), "flannel")?;
-    }
+    program(&mut own, parts, &format!("{CNI_FOLDER}/flannel"), "flannel")?;
+    own.link(&format!("{CNI_LINKS}/flannel"), &format!("/{CNI_FOLDER}/flannel"));
     let release = format!(
         "NAME=\"Keelson\"\nID=keelson\nVERSION_ID={version}\nPRETTY_NAME=\"Keelson ({version})\"\n",
         version = parts.version

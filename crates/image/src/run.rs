@@ -106,7 +106,12 @@ impl Tool {
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let lines: Vec<&str> = text.lines().collect();
-            let stderr = lines[lines.len().saturating_sub(30)..].join("\n");
+            // The cause is at the end, or, where a usage text follows, at the start.
+            let stderr = if lines.len() <= 30 {
+                lines.join("\n")
+            } else {
+                format!("{}\n…\n{}", lines[..5].join("\n"), lines[lines.len() - 25..].join("\n"))
+            };
             return Err(RunError::Failed {
                 command: line,
                 status: output.status.to_string(),

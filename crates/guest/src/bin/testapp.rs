@@ -207,7 +207,12 @@ mod tests {
     fn the_client_gets_what_the_server_says() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        std::thread::spawn(move || listener.incoming().flatten().try_for_each(respond));
+        std::thread::spawn(move || {
+            listener
+                .incoming()
+                .flatten()
+                .for_each(|stream| drop(std::thread::spawn(|| respond(stream))))
+        });
         assert_eq!(dial(&format!("http://127.0.0.1:{port}/healthz")).unwrap(), "ok\n");
         assert_eq!(dial(&format!("127.0.0.1:{port}/echo?a=b")).unwrap(), "a=b\n");
         let through = dial(&format!(
