@@ -5,6 +5,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Local clusters re-execute this program to become the supervisor of a node; that must happen before anything
     // else, while the process has one thread.
-    sys::sandbox::run_if_requested();
+    provision::run_if_requested();
     keelctl::run(std::env::args_os().collect())
 }

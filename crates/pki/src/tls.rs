@@ -175,6 +175,13 @@ impl ServerCertVerifier for PinnedVerifier {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("the server's certificate has the fingerprint {0}, which is none of the given ones")]
 struct NotPinned(String);
+
+/// The TLS library shows errors of others by their `Debug` form.
+impl std::fmt::Debug for NotPinned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}

@@ -13,7 +13,7 @@ pub struct Cluster {
     #[arg(long, default_value = "talos-default", global = true)]
     pub name: String,
     /// Folder with the state of clusters; else ~/.keelson/clusters (called as talosctl: ~/.talos/clusters)
-    #[arg(long, value_name = "PATH", global = true)]
+    #[arg(long, value_name = "PATH", env = "KEELSON_STATE", hide_env_values = true, global = true)]
     pub state: Option<String>,
     /// What to do.
     #[command(subcommand)]
@@ -66,9 +66,15 @@ pub struct Create {
     /// Version of Kubernetes
     #[arg(long, default_value_t = crate::defaults::KUBERNETES_VERSION.to_owned())]
     pub kubernetes_version: String,
-    /// Folder with the built distribution
-    #[arg(long, default_value = "dist")]
-    pub dist: String,
+    /// Folder with the built distribution; else the one this program is in, or ./dist
+    #[arg(long, value_name = "PATH", env = "KEELSON_DIST", hide_env_values = true)]
+    pub dist: Option<String>,
+    /// Ports of this machine that lead to the first node, HOST_PORT:NODE_PORT[/udp]
+    #[arg(short = 'p', long, value_delimiter = ',')]
+    pub exposed_ports: Vec<String>,
+    /// Address of this machine that exposed ports listen on
+    #[arg(long, default_value = "0.0.0.0")]
+    pub host_ip: std::net::IpAddr,
     /// CPUs of each control plane node
     #[arg(long, visible_alias = "cpus", default_value = "2.0")]
     pub cpus_controlplanes: String,

@@ -180,15 +180,6 @@ pub enum ImageAction {
         #[arg(long, default_value_t = crate::defaults::KUBERNETES_VERSION.to_owned())]
         k8s_version: String,
     },
-    /// Build the distribution into a folder (not in talosctl)
-    Build {
-        /// Folder of the result
-        #[arg(short, long, default_value = "dist")]
-        output: String,
-        /// The project's folder with the pins of the distribution
-        #[arg(long, default_value = ".")]
-        source: String,
-    },
 }
 
 /// `inspect`

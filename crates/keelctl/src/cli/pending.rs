@@ -51,6 +51,7 @@ pub const PENDING: &[Pending] = &[
         &[],
         "Generate the certificate that signs kernel images",
     ),
+    pending("image build", &[], "Build the distribution (for now: cargo xtask dist)"),
     pending("image cache-create", &[], "Make a cache of images"),
     pending("image cache-serve", &[], "Serve a cache of images"),
     pending("image pull", &["p"], "Pull an image on a node"),

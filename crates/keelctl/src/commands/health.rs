@@ -1,8 +1,10 @@
 //! `health`: a node checks its cluster and tells how far it is.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use api::client::Client;
 use api::proto::cluster::{ClusterInfo, HealthCheckRequest};
 use futures::StreamExt as _;
 
@@ -11,6 +13,9 @@ use crate::cli::common::Node;
 use crate::cli::node::Health;
 use crate::commands::NotImplemented;
 use crate::session::{Session, block, failed};
+
+/// How much longer than the node we wait.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs `health`.
 pub fn run(command: &Node<Health>, program: Program) -> Result<()> {
@@ -35,28 +40,24 @@ pub fn run(command: &Node<Health>, program: Program) -> Result<()> {
     };
     block(async {
         let session = Session::open(&command.client, program)?;
-        let target = session.single("health")?;
-        let check = async {
-            let mut stream = target
-                .client
-                .cluster()
-                .health_check(request)
-                .await
-                .map_err(|s| failed(&s))?
-                .into_inner();
-            while let Some(progress) = stream.next().await {
-                let progress = progress.map_err(|status| failed(&status).context("healthcheck error"))?;
-                if let Some(error) = progress.metadata.filter(|metadata| !metadata.error.is_empty()) {
-                    bail!("healthcheck error: {}", error.error);
-                }
-                writeln!(std::io::stderr(), "{}", progress.message)?;
-            }
-            Ok(())
-        };
-        // The node keeps the time; this is for a node that went away.
-        let limit = args.wait_timeout + std::time::Duration::from_secs(30);
-        tokio::time::timeout(limit, check)
-            .await
-            .context("the cluster did not get healthy in time")?
+        check(&session.single("health")?.client, request, args.wait_timeout).await
     })
+}
+
+/// Lets a node check its cluster; tells what it waits for.
+pub async fn check(client: &Client, request: HealthCheckRequest, wait: Duration) -> Result<()> {
+    let check = async {
+        let mut stream = client.cluster().health_check(request).await.map_err(|s| failed(&s))?.into_inner();
+        while let Some(progress) = stream.next().await {
+            let progress = progress.map_err(|status| failed(&status).context("healthcheck error"))?;
+            if let Some(error) = progress.metadata.filter(|metadata| !metadata.error.is_empty()) {
+                bail!("healthcheck error: {}", error.error);
+            }
+            writeln!(std::io::stderr(), "{}", progress.message)?;
+        }
+        Ok(())
+    };
+    // The node keeps the time; this is for a node that went away.
+    let limit = tokio::time::timeout(wait + GRACE, check).await;
+    limit.context("the cluster did not get healthy in time")?
 }

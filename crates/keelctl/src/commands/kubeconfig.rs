@@ -81,8 +81,15 @@ fn destination(path: Option<&str>) -> Result<PathBuf> {
     Ok(Path::new(&home).join(".kube/config"))
 }
 
+/// Merges into the user's kubeconfig; what is there of the same names is replaced.
+pub fn replace_in_default(fetched: &[u8]) -> Result<PathBuf> {
+    let path = destination(None)?;
+    store(fetched, &path, &Kubeconfig { path: None, force: true, force_context_name: None, merge: true })?;
+    Ok(path)
+}
+
 /// Merges into the file, or writes it.
-pub fn store(fetched: &[u8], path: &Path, args: &Kubeconfig) -> Result<()> {
+fn store(fetched: &[u8], path: &Path, args: &Kubeconfig) -> Result<()> {
     let mut new = parse(fetched).context("read the kubeconfig of the node")?;
     if let Some(name) = &args.force_context_name {
         rename_context(&mut new, name);

@@ -4,6 +4,7 @@ pub mod actions;
 pub mod apply;
 pub mod bootstrap;
 pub mod client_config;
+pub mod cluster;
 pub mod containers;
 pub mod etcd;
 pub mod events;
@@ -18,6 +19,7 @@ pub mod logs;
 pub mod secrets;
 pub mod service;
 pub mod time;
+pub mod validate;
 pub mod version;
 
 use anyhow::{Context as _, Result};
@@ -37,7 +39,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
     match cli.command {
         Command::ApplyConfig(command) => apply::run(&command, program),
         Command::Bootstrap(command) => bootstrap::run(&command, program),
-        Command::Cluster(_) => Err(NotImplemented("cluster".into()).into()),
+        Command::Cluster(command) => cluster::run(command, program),
         Command::Completion(args) => completion(args.shell, program),
         Command::Config(command) => client_config::run(command, program),
         Command::Containers(command) => containers::run(&command, program),
@@ -62,7 +64,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Service(command) => service::run(&command, program),
         Command::Shutdown(command) => actions::shutdown(&command, program),
         Command::Time(command) => time::run(&command, program),
-        Command::Validate(_) => Err(NotImplemented("validate".into()).into()),
+        Command::Validate(args) => validate::run(&args),
         Command::Version(command) => version::run(&command, program),
     }
 }
@@ -90,7 +92,6 @@ fn image(command: &Image, program: Program) -> Result<()> {
                 &all.iter().map(|image| format!("{image}\n")).collect::<String>(),
             )?)
         }
-        ImageAction::Build { .. } => Err(NotImplemented("image build".into()).into()),
     }
 }
 

@@ -1,0 +1,181 @@
+//! `cluster create`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use api::client::{Client, ClientOptions};
+use api::proto::cluster::{ClusterInfo, HealthCheckRequest};
+use api::proto::machine::BootstrapRequest;
+use config::patch::Patch;
+use pki::clientconfig::ClientConfig;
+use pki::tls;
+use provision::{ConfigOptions, CreateOptions, Plan, PortMapping, Resources, Role};
+use tonic::Code;
+
+use super::tell;
+use crate::Program;
+use crate::cli::cluster::Create;
+use crate::cli::common::ClientFlags;
+use crate::commands::{client_config, health, kubeconfig};
+use crate::output::note;
+use crate::session::{Target, block, failed};
+
+/// Pause between two attempts at a node that is not ready yet.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs `cluster create`.
+pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Result<()> {
+    let deadline = Instant::now() + args.wait_timeout;
+    let mut plan = Plan::new(options(name, state, args)?)?;
+    let generated = if args.skip_injecting_config {
+        None
+    } else {
+        Some(provision::configure(&mut plan, &config_options(args)?)?)
+    };
+    let addresses = |role| {
+        plan.nodes.iter().filter(|node| node.role == role).map(|node| node.address.to_string()).collect::<Vec<_>>()
+    };
+    let (controlplanes, workers) = (addresses(Role::ControlPlane), addresses(Role::Worker));
+    block(async {
+        let client_file = match &generated {
+            Some(generated) => Some(merge_client(&generated.client, &controlplanes, args, program)?),
+            None => None,
+        };
+        let cluster = provision::create(plan, &tell).await?;
+        let (Some(generated), Some(client_file), Some(first)) = (generated, client_file, controlplanes.first()) else {
+            note("the nodes wait for their configuration (apply-config --insecure)");
+            return Ok(());
+        };
+        let target = connect(&generated.client, first)?;
+        note(&format!("bootstrapping etcd on {first}"));
+        bootstrap(&target.client, deadline).await?;
+        if args.wait {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let request = HealthCheckRequest {
+                wait_timeout: prost_types::Duration::try_from(left).ok(),
+                cluster_info: Some(ClusterInfo {
+                    control_plane_nodes: controlplanes.clone(),
+                    worker_nodes: workers,
+                    force_endpoint: String::new(),
+                }),
+            };
+            health::check(&target.client, request, left).await?;
+        }
+        if !args.skip_kubeconfig {
+            let text = fetch_kubeconfig(&target, deadline).await?;
+            let path = kubeconfig::replace_in_default(&text)?;
+            note(&format!("merged the kubeconfig into {}", path.display()));
+        }
+        note(&format!("cluster \"{name}\" is up; client configuration: {}", client_file.display()));
+        super::print(&super::describe(&cluster))?;
+        Ok(())
+    })
+}
+
+fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
+    let dist = dist_folder(args.dist.as_deref())?;
+    let mut options = CreateOptions::new(name, state, dist.join("rootfs.sqsh"));
+    options.controlplanes = args.controlplanes;
+    options.workers = args.workers;
+    options.subnet = args.cidr.parse()?;
+    options.mtu = args.mtu;
+    options.controlplane =
+        Resources { cpu_millis: Resources::parse_cpus(&args.cpus_controlplanes)?, memory: args.memory_controlplanes };
+    options.worker = Resources { cpu_millis: Resources::parse_cpus(&args.cpus_workers)?, memory: args.memory_workers };
+    options.registry = Some(dist.join("images")).filter(|layout| layout.join("index.json").exists());
+    for port in &args.exposed_ports {
+        options.ports.push(PortMapping::parse(port, args.host_ip)?);
+    }
+    options.wait_timeout = args.wait_timeout;
+    Ok(options)
+}
+
+/// The folder that was named, else the one this program is in, else `dist` here.
+fn dist_folder(flag: Option<&str>) -> Result<PathBuf> {
+    if let Some(path) = flag {
+        return Ok(path.into());
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+    let places: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from("dist")]).collect();
+    match places.iter().find(|place| place.join("rootfs.sqsh").exists()) {
+        Some(place) => Ok(place.clone()),
+        None => bail!(
+            "there is no built distribution (rootfs.sqsh) in {}: build it (cargo xtask dist) or name its folder with --dist",
+            places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" or ")
+        ),
+    }
+}
+
+fn config_options(args: &Create) -> Result<ConfigOptions> {
+    Ok(ConfigOptions {
+        kubernetes_version: args.kubernetes_version.clone(),
+        registry_mirrors: args.registry_mirror.clone(),
+        patches: Patch::load_args(&args.config_patch)?,
+        controlplane_patches: Patch::load_args(&args.config_patch_controlplanes)?,
+        worker_patches: Patch::load_args(&args.config_patch_workers)?,
+        ..ConfigOptions::default()
+    })
+}
+
+/// Puts the cluster's context into the client configuration, before anything is started: a cluster that fails half way
+/// can be looked into then.
+fn merge_client(client: &ClientConfig, controlplanes: &[String], args: &Create, program: Program) -> Result<PathBuf> {
+    let path = match &args.talosconfig_destination {
+        Some(path) => path.into(),
+        None => client_config::path(&ClientFlags::default(), program)?,
+    };
+    let mut client = client.clone();
+    for context in client.contexts.values_mut() {
+        context.nodes = controlplanes.first().cloned().into_iter().collect();
+    }
+    let mut config = ClientConfig::load_or_default(&path)?;
+    // A context of an earlier cluster of this name at the same addresses cannot be of use any more.
+    let stale = |name: &String| {
+        let (old, new) = (config.contexts.get(name), client.contexts.get(name));
+        old.zip(new).is_some_and(|(old, new)| old.endpoints == new.endpoints)
+    };
+    let stale: Vec<String> = client.contexts.keys().filter(|name| stale(name)).cloned().collect();
+    for name in stale {
+        config.contexts.remove(&name);
+    }
+    for rename in config.merge(client) {
+        note(&format!("renamed talosconfig context \"{}\" -> \"{}\"", rename.from, rename.to));
+    }
+    config.save(&path)?;
+    Ok(path)
+}
+
+fn connect(client: &ClientConfig, node: &str) -> Result<Target> {
+    let context = client.context(None)?;
+    let tls = tls::client_config(&context.ca, context.identity().as_ref())?;
+    let options = ClientOptions { endpoints: vec![node.to_owned()], ..ClientOptions::new(tls) };
+    Ok(Target { node: node.to_owned(), client: Client::connect(options)?.with_nodes(&[node]) })
+}
+
+/// Bootstraps as soon as the node takes it; one that is bootstrapped already is fine.
+async fn bootstrap(client: &Client, deadline: Instant) -> Result<()> {
+    loop {
+        match client.machine().bootstrap(BootstrapRequest::default()).await {
+            Ok(_) => return Ok(()),
+            Err(status) if status.code() == Code::AlreadyExists => return Ok(()),
+            Err(status) if Instant::now() < deadline && is_early(status.code()) => tokio::time::sleep(PAUSE).await,
+            Err(status) => return Err(failed(&status).context("bootstrap etcd")),
+        }
+    }
+}
+
+/// What a node answers that is still starting.
+fn is_early(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::FailedPrecondition | Code::DeadlineExceeded | Code::Unknown)
+}
+
+async fn fetch_kubeconfig(target: &Target, deadline: Instant) -> Result<Vec<u8>> {
+    loop {
+        match kubeconfig::fetch(target).await {
+            Ok(text) => return Ok(text),
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            Err(error) => return Err(error).context("fetch the kubeconfig"),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `cluster create|show|destroy`: local clusters of namespaces on this machine.
+
+mod create;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use pki::clientconfig::ClientConfig;
+use provision::{Cluster as Found, Event};
+
+use crate::Program;
+use crate::cli::cluster::{Cluster, ClusterAction};
+use crate::cli::common::ClientFlags;
+use crate::commands::{NotImplemented, client_config};
+use crate::output::{note, print, size, table::Table};
+use crate::session::block;
+
+/// Runs `cluster ACTION`.
+pub fn run(command: Cluster, program: Program) -> Result<()> {
+    let state = state_folder(command.state.as_deref(), program)?;
+    match command.command {
+        ClusterAction::Create(args) => {
+            check_provisioner(&args.provisioner, "create")?;
+            create::run(&command.name, state, &args, program)
+        }
+        ClusterAction::Show { provisioner } => {
+            check_provisioner(&provisioner, "show")?;
+            Ok(print(&describe(&provision::show(&state, &command.name)?))?)
+        }
+        ClusterAction::Destroy { force, provisioner, save_cluster_logs_archive_path } => {
+            check_provisioner(&provisioner, "destroy")?;
+            let known = provision::show(&state, &command.name);
+            if let (Some(path), Ok(cluster)) = (save_cluster_logs_archive_path, &known) {
+                save_logs(cluster, Path::new(&path)).with_context(|| format!("save logs in {path}"))?;
+            }
+            match block(async { Ok(provision::destroy(&state, &command.name, &tell).await?) }) {
+                Ok(()) => {}
+                Err(error) if force => note(&format!("{error:#}")),
+                Err(error) => return Err(error),
+            }
+            match known {
+                Ok(cluster) => forget(&cluster, program),
+                Err(_) => Ok(()),
+            }
+        }
+    }
+}
+
+/// Progress of the provisioner, for people.
+fn tell(event: Event) {
+    note(&event.to_string());
+}
+
+fn check_provisioner(name: &str, action: &str) -> Result<()> {
+    match name {
+        "native" => Ok(()),
+        "docker" | "qemu" => Err(NotImplemented(format!("cluster {action} with provisioner {name}")).into()),
+        other => bail!("provisioner \"{other}\" is not known (native, docker or qemu)"),
+    }
+}
+
+fn state_folder(flag: Option<&str>, program: Program) -> Result<PathBuf> {
+    if let Some(path) = flag {
+        return Ok(path.into());
+    }
+    let home = std::env::var_os("HOME").context("find the home folder: HOME is not set; use --state")?;
+    Ok(Path::new(&home).join(program.clusters_folder()))
+}
+
+fn describe(cluster: &Found) -> String {
+    let mut head = Table::default();
+    head.row(["PROVISIONER", "native"]);
+    head.row(["NAME", &cluster.name]);
+    head.row(["NETWORK NAME", &cluster.network]);
+    head.row(["NETWORK CIDR", &cluster.subnet.to_string()]);
+    head.row(["NETWORK GATEWAY", &cluster.gateway.to_string()]);
+    head.row(["NETWORK MTU", &cluster.mtu.to_string()]);
+    head.row(["KUBERNETES ENDPOINT", &cluster.endpoint]);
+    let mut nodes = Table::new(["NAME", "TYPE", "IP", "CPU", "RAM", "DISK"]);
+    for node in &cluster.nodes {
+        let cpus = format!("{:.2}", node.resources.cpu_millis as f64 / 1000.0);
+        let memory = size::decimal(node.resources.memory);
+        nodes.row([&node.name, node.role.name(), &node.address.to_string(), &cpus, &memory, "-"]);
+    }
+    let mut text = format!("{}\nNODES:\n\n{}", head.render(), nodes.render());
+    if !cluster.complete {
+        text.push_str("\nThe cluster is not complete: its creation failed or still goes on.\n");
+    }
+    for node in cluster.nodes.iter().filter(|node| !node.status.message.is_empty()) {
+        text.push_str(&format!("\n{}: {} (see {})\n", node.name, node.status.message, node.log.display()));
+    }
+    text
+}
+
+/// Removes the context of a cluster that is gone, if it is its own.
+fn forget(cluster: &Found, program: Program) -> Result<()> {
+    let path = client_config::path(&ClientFlags::default(), program)?;
+    let mut config = ClientConfig::load_or_default(&path)?;
+    let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
+    let own = |endpoints: &[String]| !endpoints.is_empty() && endpoints.iter().all(|e| addresses.contains(e));
+    if config.contexts.get(&cluster.name).is_none_or(|context| !own(&context.endpoints)) {
+        return Ok(());
+    }
+    config.contexts.remove(&cluster.name);
+    if config.context == cluster.name {
+        config.context = config.contexts.keys().next().cloned().unwrap_or_default();
+    }
+    Ok(config.save(&path)?)
+}
+
+fn save_logs(cluster: &Found, path: &Path) -> Result<()> {
+    let file = std::fs::File::create(path)?;
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::default()));
+    for node in cluster.nodes.iter().filter(|node| node.log.exists()) {
+        archive.append_path_with_name(&node.log, format!("{}.log", node.name))?;
+    }
+    archive.into_inner()?.finish()?;
+    Ok(())
+}
