@@ -22,6 +22,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// )]
 /// struct Member {
 ///     #[field(1)] node_id: String,           // the protobuf number
+///     #[field(2, with = module)] ca: Other,  // encoded by `module::encode_field(&Other, u32, &mut Vec<u8>)`
 ///     #[field(skip)] note: String,           // not in the protobuf form
 /// }
 /// ```

@@ -2,10 +2,18 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{Data, DeriveInput, Error, Fields, Index, LitInt, Result, ext::IdentExt};
+use syn::{Data, DeriveInput, Error, Fields, Index, LitInt, Path, Result, Token, ext::IdentExt, parse::ParseStream};
 
-/// A field's access (`self.name` or `self.0`) with its number, for those that are encoded.
-fn numbered_fields(input: &DeriveInput) -> Result<Vec<(TokenStream, u32)>> {
+/// A field that is encoded.
+struct Field {
+    /// `name` or `0`.
+    access: TokenStream,
+    number: u32,
+    /// The module that encodes it, if its type does not do that itself.
+    with: Option<Path>,
+}
+
+fn numbered_fields(input: &DeriveInput) -> Result<Vec<Field>> {
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(
             &input.ident,
@@ -24,9 +32,14 @@ fn numbered_fields(input: &DeriveInput) -> Result<Vec<(TokenStream, u32)>> {
                 "say its protobuf number: #[field(1)], or #[field(skip)]",
             ));
         };
-        let number: Option<LitInt> = attribute.parse_args_with(|tokens: syn::parse::ParseStream| {
+        let encoding: Option<(LitInt, Option<Path>)> = attribute.parse_args_with(|tokens: ParseStream| {
             if tokens.peek(LitInt) {
-                return tokens.parse().map(Some);
+                let number = tokens.parse()?;
+                let with = match tokens.parse::<Option<Token![,]>>()? {
+                    Some(_) => Some(with_module(tokens)?),
+                    None => None,
+                };
+                return Ok(Some((number, with)));
             }
             let word = tokens.call(syn::Ident::parse_any)?;
             if word == "skip" {
@@ -35,19 +48,33 @@ fn numbered_fields(input: &DeriveInput) -> Result<Vec<(TokenStream, u32)>> {
                 Err(Error::new_spanned(word, "expected a number or `skip`"))
             }
         })?;
-        if let Some(number) = number {
+        if let Some((number, with)) = encoding {
             let value: u32 = number.base10_parse()?;
-            if value == 0 || found.iter().any(|(_, other)| *other == value) {
+            if value == 0 || found.iter().any(|other: &Field| other.number == value) {
                 return Err(Error::new_spanned(
                     number,
                     "protobuf numbers start at 1 and are used once",
                 ));
             }
-            found.push((access, value));
+            found.push(Field {
+                access,
+                number: value,
+                with,
+            });
         }
     }
-    found.sort_by_key(|(_, number)| *number);
+    found.sort_by_key(|field| field.number);
     Ok(found)
+}
+
+/// `with = module`
+fn with_module(tokens: ParseStream) -> Result<Path> {
+    let word = tokens.call(syn::Ident::parse_any)?;
+    if word != "with" {
+        return Err(Error::new_spanned(word, "expected `with = module`"));
+    }
+    tokens.parse::<Token![=]>()?;
+    tokens.parse()
 }
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
@@ -55,7 +82,10 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (generics, type_generics, bounds) = input.generics.split_for_impl();
     let lines = numbered_fields(input)?
         .into_iter()
-        .map(|(access, number)| quote!(::resource::proto::ProtoValue::encode_field(&self.#access, #number, out);));
+        .map(|Field { access, number, with }| match with {
+            Some(module) => quote!(#module::encode_field(&self.#access, #number, out);),
+            None => quote!(::resource::proto::ProtoValue::encode_field(&self.#access, #number, out);),
+        });
     Ok(quote! {
         impl #generics ::resource::proto::Message for #name #type_generics #bounds {
             #[allow(unused_variables)]

@@ -75,7 +75,7 @@ impl DynResource {
     /// The spec as a YAML document: what `yaml_spec` is on the wire.
     #[must_use]
     pub fn spec_yaml(&self) -> String {
-        yaml::emit(&self.spec_json())
+        yaml::emit(&self.0.spec.marked())
     }
 
     /// The spec as protobuf: what `proto_spec` is on the wire.
@@ -90,7 +90,7 @@ impl DynResource {
         format!(
             "metadata:\n{}{}",
             self.metadata().to_yaml(4),
-            yaml::emit_nested("spec", &self.spec_json(), 0)
+            yaml::emit_nested("spec", &self.0.spec.marked(), 0)
         )
     }
 

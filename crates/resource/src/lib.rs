@@ -82,3 +82,4 @@ pub use store::{
     Backend, Bookmark, Change, ChangeKind, Event, EventKind, LabelOp, LabelQuery, LabelTerm, NewResource, Options,
     Pointer, Selector, Store, StoreError, Stored, Table, TypedEvent, TypedWatch, Watch, WatchOptions,
 };
+pub use types::Prefix;

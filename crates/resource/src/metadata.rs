@@ -88,9 +88,9 @@ impl Metadata {
         line("namespace", &yaml::scalar(&self.namespace));
         line("type", &yaml::scalar(&self.ty));
         // go-yaml gets the id as a node without a style, so numbers stay unquoted.
-        line("id", &node_scalar(&self.id));
+        line("id", &yaml::node_scalar(&self.id));
         line("version", &self.version.to_string());
-        line("owner", &node_scalar(&self.owner));
+        line("owner", &yaml::node_scalar(&self.owner));
         line("phase", self.phase.as_str());
         line("created", &Self::time_text(self.created));
         line("updated", &Self::time_text(self.updated));
@@ -99,7 +99,7 @@ impl Metadata {
                 out.push_str(&format!("{:indent$}{name}:\n", ""));
                 for (key, value) in labels {
                     let inner = indent + 4;
-                    let value = node_scalar(value);
+                    let value = yaml::node_scalar(value);
                     let space = if value.is_empty() { "" } else { " " };
                     out.push_str(&format!("{:inner$}{}:{space}{value}\n", "", yaml::scalar(key)));
                 }
@@ -138,14 +138,5 @@ impl Metadata {
             map.insert("finalizers".to_owned(), self.finalizers.clone().into());
         }
         map
-    }
-}
-
-/// A scalar whose type the writer does not look at: quoted only where the syntax needs it.
-fn node_scalar(text: &str) -> String {
-    let written = yaml::scalar(text);
-    match written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(inner) if inner == text && !text.contains(['\\', '"']) => text.to_owned(),
-        _ => written,
     }
 }

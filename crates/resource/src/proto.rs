@@ -129,15 +129,20 @@ macro_rules! integers {
         }
     )+};
 }
-integers!(
-    i32 as i64,
-    i64 as i64,
-    u8 as u64,
-    u16 as u64,
-    u32 as u64,
-    u64 as u64,
-    bool as u64
-);
+integers!(i32 as i64, i64 as i64, u16 as u64, u32 as u64, u64 as u64, bool as u64);
+
+/// A number by itself, bytes as a list.
+impl ProtoValue for u8 {
+    fn encode(&self, number: u32, out: &mut Vec<u8>) {
+        u32::from(*self).encode(number, out);
+    }
+    fn is_default(&self) -> bool {
+        *self == 0
+    }
+    fn encode_repeated(items: &[Self], number: u32, out: &mut Vec<u8>) {
+        bytes(items, number, out);
+    }
+}
 
 impl ProtoValue for f64 {
     fn encode(&self, number: u32, out: &mut Vec<u8>) {
@@ -312,6 +317,7 @@ mod tests {
             one(&vec![3_u32, 270, 86942]),
             [0x0a, 0x06, 0x03, 0x8e, 0x02, 0x9e, 0xa7, 0x05]
         );
+        assert_eq!(one(&vec![1_u8, 200]), [0x0a, 0x02, 1, 200]);
         assert_eq!(one(&1.0_f64), [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
     }
 

@@ -39,7 +39,7 @@ pub trait Spec: Message + Clone + PartialEq + Debug + Send + Sync + Serialize + 
 
     /// As YAML, a document by itself.
     fn to_yaml(&self) -> String {
-        yaml::emit(&self.to_json())
+        yaml::to_string(self).unwrap_or_else(|error| format!("# {error}\n"))
     }
 }
 
@@ -48,6 +48,8 @@ pub(crate) trait ErasedSpec: Any + Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn same(&self, other: &dyn ErasedSpec) -> bool;
     fn json(&self) -> Value;
+    /// For the YAML writer alone.
+    fn marked(&self) -> Value;
     fn proto(&self) -> Vec<u8>;
     fn sensitive(&self) -> bool;
 }
@@ -61,6 +63,9 @@ impl<S: Spec> ErasedSpec for S {
     }
     fn json(&self) -> Value {
         self.to_json()
+    }
+    fn marked(&self) -> Value {
+        yaml::to_marked(self).unwrap_or_else(|error| Value::String(error.to_string()))
     }
     fn proto(&self) -> Vec<u8> {
         self.encode_proto()
@@ -83,6 +88,9 @@ impl ErasedSpec for Tombstone {
     }
     fn json(&self) -> Value {
         Value::Object(serde_json::Map::new())
+    }
+    fn marked(&self) -> Value {
+        self.json()
     }
     fn proto(&self) -> Vec<u8> {
         Vec::new()

@@ -91,6 +91,12 @@ impl Struct {
     }
 }
 
+impl From<Value> for Struct {
+    fn from(value: Value) -> Self {
+        Self::from_json(value)
+    }
+}
+
 impl ProtoValue for Struct {
     fn encode(&self, number: u32, out: &mut Vec<u8>) {
         self.0.encode(number, out);
@@ -176,8 +182,8 @@ mod tests {
 
     #[test]
     fn an_ordered_map_keeps_its_order_and_a_struct_is_sorted() {
-        let map: OrderedMap = yaml::from_str("b: '1'\na: '2'\n").unwrap();
-        assert_eq!(yaml::to_string(&map).unwrap(), "b: \"1\"\na: \"2\"\n");
+        let map: OrderedMap = yaml::from_str("b: off [fixed]\na: on\n").unwrap();
+        assert_eq!(yaml::to_string(&map).unwrap(), "b: off [fixed]\na: on\n");
         let data = Struct::from_json(serde_json::json!({"b": 1, "a": {"d": 1, "c": 2}}));
         assert_eq!(yaml::to_string(&data).unwrap(), "a:\n    c: 2\n    d: 1\nb: 1\n");
     }

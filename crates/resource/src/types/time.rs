@@ -80,7 +80,7 @@ impl fmt::Display for Duration {
                 if minutes > 0 {
                     write!(f, "{}m", minutes % 60)?;
                 }
-                if nanos % (60 * SECOND as u64) == 0 {
+                if nanos.is_multiple_of(60 * SECOND as u64) {
                     return f.write_str("0s");
                 }
                 f.write_str(&fraction(nanos % (60 * SECOND as u64), SECOND as u64, "s"))

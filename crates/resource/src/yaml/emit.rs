@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Number, Value};
 
 use super::plain::{Allowed, analyze, is_break, is_printable, resolves_to_other};
+use super::value::NODE;
 
 const STEP: usize = 4;
 
@@ -94,7 +95,10 @@ fn leaf(value: &Value, indent: usize, out: &mut String) {
         Value::Null => out.push_str("null"),
         Value::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
         Value::Number(number) => out.push_str(&number_text(number)),
-        Value::String(text) => string(text, indent, false, out),
+        Value::String(text) => match text.strip_prefix(NODE) {
+            Some(node) => out.push_str(&node_scalar(node)),
+            None => string(text, indent, false, out),
+        },
         Value::Array(_) => out.push_str("[]"),
         Value::Object(_) => out.push_str("{}"),
     }
@@ -104,6 +108,17 @@ fn leaf(value: &Value, indent: usize, out: &mut String) {
 #[must_use]
 pub fn scalar(text: &str) -> String {
     key_text(text)
+}
+
+/// A string whose meaning go-yaml does not look at, because it was given to it as a node: quoted only where the
+/// syntax needs it.
+#[must_use]
+pub fn node_scalar(text: &str) -> String {
+    let written = key_text(text);
+    match written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) if inner == text && !text.contains(['\\', '"']) => text.to_owned(),
+        _ => written,
+    }
 }
 
 fn key_text(text: &str) -> String {

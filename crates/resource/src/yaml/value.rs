@@ -6,8 +6,12 @@ use std::fmt::Display;
 use serde::ser::{self, Serialize};
 use serde_json::{Map, Number, Value};
 
-/// A newtype struct of this name keeps the order of the map inside it.
+/// A newtype struct of this name keeps the order of the map inside it, and quotes its texts only where the syntax
+/// needs it: go-yaml writes what it was given as nodes like that (`rx-gro: on`).
 pub const ORDERED: &str = "$resource::yaml::Ordered";
+
+/// Stands before a text that is not to be quoted for its meaning; no text has it, it is not a character.
+pub(super) const NODE: char = '\u{10ffff}';
 
 /// Why a value has no YAML form.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +26,18 @@ impl ser::Error for ToValueError {
 
 /// A value as JSON, structs in field order and maps in Go's key order.
 pub fn to_value<T: Serialize + ?Sized>(value: &T) -> Result<Value, ToValueError> {
-    value.serialize(ToValue { sorted: true })
+    value.serialize(ToValue {
+        sorted: true,
+        marked: false,
+    })
+}
+
+/// As [`to_value`], with texts marked that are not to be quoted for their meaning: for [`emit`](super::emit) alone.
+pub(crate) fn to_marked<T: Serialize + ?Sized>(value: &T) -> Result<Value, ToValueError> {
+    value.serialize(ToValue {
+        sorted: true,
+        marked: true,
+    })
 }
 
 /// The order go-yaml gives map keys: letters after other signs, runs of digits by their value.
@@ -75,6 +90,16 @@ fn sort_keys(entries: Map<String, Value>) -> Map<String, Value> {
 #[derive(Clone, Copy)]
 struct ToValue {
     sorted: bool,
+    marked: bool,
+}
+
+impl ToValue {
+    fn inside(self, name: &str) -> Self {
+        Self {
+            sorted: self.sorted && name != ORDERED,
+            ..self
+        }
+    }
 }
 
 type Done = Result<Value, ToValueError>;
@@ -127,7 +152,11 @@ impl ser::Serializer for ToValue {
         Ok(v.to_string().into())
     }
     fn serialize_str(self, v: &str) -> Done {
-        Ok(v.into())
+        Ok(if self.marked && !self.sorted {
+            format!("{NODE}{v}").into()
+        } else {
+            v.into()
+        })
     }
     fn serialize_bytes(self, v: &[u8]) -> Done {
         Ok(v.into())
@@ -148,9 +177,7 @@ impl ser::Serializer for ToValue {
         Ok(variant.into())
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Done {
-        value.serialize(ToValue {
-            sorted: self.sorted && name != ORDERED,
-        })
+        value.serialize(self.inside(name))
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -159,16 +186,16 @@ impl ser::Serializer for ToValue {
         variant: &'static str,
         value: &T,
     ) -> Done {
-        Ok(wrap(variant, to_value(value)?))
+        Ok(wrap(variant, value.serialize(self)?))
     }
     fn serialize_seq(self, _: Option<usize>) -> Result<List, ToValueError> {
-        Ok(List::default())
+        Ok(List::new(self))
     }
     fn serialize_tuple(self, _: usize) -> Result<List, ToValueError> {
-        Ok(List::default())
+        Ok(List::new(self))
     }
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<List, ToValueError> {
-        Ok(List::default())
+        Ok(List::new(self))
     }
     fn serialize_tuple_variant(
         self,
@@ -179,22 +206,14 @@ impl ser::Serializer for ToValue {
     ) -> Result<Variant<List>, ToValueError> {
         Ok(Variant {
             name,
-            inner: List::default(),
+            inner: List::new(self),
         })
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Entries, ToValueError> {
-        Ok(Entries {
-            sorted: self.sorted,
-            map: Map::new(),
-            key: None,
-        })
+        Ok(Entries::new(self, self.sorted))
     }
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Entries, ToValueError> {
-        Ok(Entries {
-            sorted: false,
-            map: Map::new(),
-            key: None,
-        })
+        Ok(Entries::new(self, false))
     }
     fn serialize_struct_variant(
         self,
@@ -205,11 +224,7 @@ impl ser::Serializer for ToValue {
     ) -> Result<Variant<Entries>, ToValueError> {
         Ok(Variant {
             name,
-            inner: Entries {
-                sorted: false,
-                map: Map::new(),
-                key: None,
-            },
+            inner: Entries::new(self, false),
         })
     }
 }
@@ -218,13 +233,33 @@ fn wrap(variant: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(variant.to_owned(), value)]))
 }
 
-#[derive(Default)]
-struct List(Vec<Value>);
+struct List {
+    how: ToValue,
+    items: Vec<Value>,
+}
+
+impl List {
+    fn new(how: ToValue) -> Self {
+        Self { how, items: Vec::new() }
+    }
+}
 
 struct Entries {
+    how: ToValue,
     sorted: bool,
     map: Map<String, Value>,
     key: Option<String>,
+}
+
+impl Entries {
+    fn new(how: ToValue, sorted: bool) -> Self {
+        Self {
+            how,
+            sorted,
+            map: Map::new(),
+            key: None,
+        }
+    }
 }
 
 struct Variant<T> {
@@ -238,11 +273,11 @@ macro_rules! pushes {
             type Ok = Value;
             type Error = ToValueError;
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToValueError> {
-                self.0.push(to_value(value)?);
+                self.items.push(value.serialize(self.how)?);
                 Ok(())
             }
             fn end(self) -> Done {
-                Ok(Value::Array(self.0))
+                Ok(Value::Array(self.items))
             }
         }
     )+};
@@ -257,11 +292,11 @@ impl ser::SerializeTupleVariant for Variant<List> {
     type Ok = Value;
     type Error = ToValueError;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), ToValueError> {
-        self.inner.0.push(to_value(value)?);
+        self.inner.items.push(value.serialize(self.inner.how)?);
         Ok(())
     }
     fn end(self) -> Done {
-        Ok(wrap(self.name, Value::Array(self.inner.0)))
+        Ok(wrap(self.name, Value::Array(self.inner.items)))
     }
 }
 
@@ -280,7 +315,7 @@ impl ser::SerializeMap for Entries {
             .key
             .take()
             .ok_or_else(|| ToValueError("a map value came before its key".to_owned()))?;
-        self.map.insert(key, to_value(value)?);
+        self.map.insert(key, value.serialize(self.how)?);
         Ok(())
     }
     fn end(self) -> Done {
@@ -292,7 +327,7 @@ impl ser::SerializeStruct for Entries {
     type Ok = Value;
     type Error = ToValueError;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), ToValueError> {
-        self.map.insert(key.to_owned(), to_value(value)?);
+        self.map.insert(key.to_owned(), value.serialize(self.how)?);
         Ok(())
     }
     fn end(self) -> Done {

@@ -1,5 +1,7 @@
 //! What the store, its watches and the controller runtime promise.
 
+#![allow(clippy::unwrap_used)]
+
 mod definitions;
 mod model;
 mod runtime;
