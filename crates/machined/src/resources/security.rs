@@ -1,0 +1,67 @@
+//! What images must be signed with.
+
+use resource::types::Time;
+use resource::{Message, Resource};
+use serde::{Deserialize, Serialize};
+
+use crate::resources::types::is_default;
+
+/// What an image must be signed with.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(
+    type = "ImageVerificationRules.security.talos.dev",
+    namespace = "security",
+    column("Pattern" = "{.imagePattern}"),
+    column("Skip" = "{.skip}"),
+    column("Deny" = "{.deny}")
+)]
+pub struct ImageVerificationRule {
+    #[field(2)]
+    pub image_pattern: String,
+    #[field(3)]
+    pub skip: bool,
+    #[field(4)]
+    pub deny: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    #[field(5)]
+    pub keyless_verifier: Option<ImageKeylessVerifierSpec>,
+    #[serde(skip_serializing_if = "is_default")]
+    #[field(6)]
+    pub public_key_verifier: Option<ImagePublicKeyVerifierSpec>,
+}
+
+/// The roots of trust for image signatures.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(
+    type = "TUFTrustedRoots.security.talos.dev",
+    namespace = "security",
+    column("Last Refresh" = "{.lastRefreshTime}")
+)]
+pub struct TUFTrustedRoot {
+    #[field(1)]
+    pub last_refresh_time: Time,
+    #[field(2)]
+    pub json_data: String,
+}
+
+/// Which key must have signed an image.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Message)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImagePublicKeyVerifierSpec {
+    #[field(1)]
+    pub certificate: String,
+}
+
+/// Which identity must have signed an image.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Message)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImageKeylessVerifierSpec {
+    #[field(1)]
+    pub issuer: String,
+    #[field(2)]
+    pub subject: String,
+    #[field(3)]
+    pub subject_regex: String,
+}
