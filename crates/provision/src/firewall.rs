@@ -11,9 +11,9 @@ use crate::tool;
 pub(crate) async fn open(names: &Names, subnet: Subnet, progress: Progress<'_>) -> Result<()> {
     let bridge = names.bridge();
     if let Some(nft) = tool::find("nft") {
-        tool::run(&nft, &["-f", "-"], &rules(&names.filter_table(), subnet)).await?;
+        tool::run(&nft, &["-f", "-"], &rules(&names.filter_table(), &bridge, subnet)).await?;
     } else if let Some(iptables) = tool::find("iptables") {
-        run(&iptables, &masquerade("-A", subnet, &names.filter_table())).await?;
+        run(&iptables, &masquerade("-A", &bridge, subnet, &names.filter_table())).await?;
     } else {
         let text = "neither nft nor iptables is installed: nodes reach this machine only, nothing beyond it \
                     (apt-get install nftables)";
@@ -42,7 +42,7 @@ pub(crate) async fn close(names: &Names, subnet: Option<Subnet>) -> Result<()> {
         return Ok(());
     };
     if let Some(subnet) = subnet {
-        remove(&iptables, &masquerade("-D", subnet, &table)).await;
+        remove(&iptables, &masquerade("-D", &names.bridge(), subnet, &table)).await;
     }
     for rule in forward("-D", &names.bridge(), &table) {
         remove(&iptables, &rule).await;
@@ -50,56 +50,30 @@ pub(crate) async fn close(names: &Names, subnet: Option<Subnet>) -> Result<()> {
     Ok(())
 }
 
-fn rules(table: &str, subnet: Subnet) -> String {
+/// What stays inside the network, or goes out through the bridge to another node's pods, keeps its address.
+fn rules(table: &str, bridge: &str, subnet: Subnet) -> String {
     format!(
         "table ip {table} {{\n\
          \tchain postrouting {{\n\
          \t\ttype nat hook postrouting priority 100; policy accept;\n\
-         \t\tip saddr {subnet} ip daddr != {subnet} masquerade\n\
+         \t\tip saddr {subnet} ip daddr != {subnet} oifname != \"{bridge}\" masquerade\n\
          \t}}\n\
          }}\n"
     )
 }
 
-fn masquerade(action: &str, subnet: Subnet, comment: &str) -> Vec<String> {
-    let subnet = subnet.to_string();
-    let parts = [
-        "-w",
-        "5",
-        "-t",
-        "nat",
-        action,
-        "POSTROUTING",
-        "-s",
-        &subnet,
-        "!",
-        "-d",
-        &subnet,
-        "-m",
-        "comment",
-    ];
-    let end = ["--comment", comment, "-j", "MASQUERADE"];
-    parts.iter().chain(&end).map(|part| (*part).to_owned()).collect()
+/// The same for iptables, to append (`-A`) or delete (`-D`).
+fn masquerade(action: &str, bridge: &str, subnet: Subnet, comment: &str) -> String {
+    format!(
+        "-w 5 -t nat {action} POSTROUTING -s {subnet} ! -d {subnet} ! -o {bridge} \
+         -m comment --comment {comment} -j MASQUERADE"
+    )
 }
 
-fn forward(action: &str, bridge: &str, comment: &str) -> [Vec<String>; 2] {
-    ["-i", "-o"].map(|direction| {
-        let parts = [
-            "-w",
-            "5",
-            action,
-            "FORWARD",
-            direction,
-            bridge,
-            "-m",
-            "comment",
-            "--comment",
-            comment,
-            "-j",
-            "ACCEPT",
-        ];
-        parts.iter().map(|part| (*part).to_owned()).collect()
-    })
+/// Lets packets from and to the bridge through, to insert (`-I`) or delete (`-D`).
+fn forward(action: &str, bridge: &str, comment: &str) -> [String; 2] {
+    ["-i", "-o"]
+        .map(|direction| format!("-w 5 {action} FORWARD {direction} {bridge} -m comment --comment {comment} -j ACCEPT"))
 }
 
 /// A policy or rule of another program (container engines set it) that would drop the nodes' packets.
@@ -108,13 +82,14 @@ async fn forwarding_is_dropped(iptables: &std::path::PathBuf) -> bool {
     listed.is_ok_and(|rules| rules.lines().any(|rule| rule == "-P FORWARD DROP"))
 }
 
-async fn run(iptables: &std::path::PathBuf, arguments: &[String]) -> Result<()> {
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+async fn run(iptables: &std::path::PathBuf, arguments: &str) -> Result<()> {
+    // None of the parts contains a space: names of clusters and links cannot.
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
     tool::run(iptables, &arguments, "").await.map(drop)
 }
 
 /// Deletes a rule as often as it is there; the last attempt fails because there is none left.
-async fn remove(iptables: &std::path::PathBuf, arguments: &[String]) {
+async fn remove(iptables: &std::path::PathBuf, arguments: &str) {
     for _ in 0..8 {
         if run(iptables, arguments).await.is_err() {
             return;
@@ -129,11 +104,8 @@ mod tests {
     #[test]
     fn packets_inside_the_network_keep_their_address() {
         let subnet: Subnet = "10.5.0.0/24".parse().unwrap();
-        assert!(rules("keelson_1", subnet).contains("ip saddr 10.5.0.0/24 ip daddr != 10.5.0.0/24 masquerade"));
-        assert!(
-            masquerade("-A", subnet, "c")
-                .join(" ")
-                .contains("-s 10.5.0.0/24 ! -d 10.5.0.0/24")
-        );
+        let rule = "ip saddr 10.5.0.0/24 ip daddr != 10.5.0.0/24 oifname != \"kl1\" masquerade";
+        assert!(rules("keelson_1", "kl1", subnet).contains(rule));
+        assert!(masquerade("-A", "kl1", subnet, "c").contains("-s 10.5.0.0/24 ! -d 10.5.0.0/24 ! -o kl1"));
     }
 }

@@ -79,6 +79,11 @@ pub(crate) fn run_if_requested() {
     let who = who.to_string_lossy().into_owned();
     // Its own session before anything else: the interrupt that ends the command is not for it.
     let alone = sys::process::new_session();
+    let _ = sys::process::set_name(if who == GATEWAY {
+        "keelson-gateway"
+    } else {
+        "keelson-node"
+    });
     let mut word = Vec::new();
     let told = std::io::stdin().take(BEGIN.len() as u64).read_to_end(&mut word);
     if told.is_err() || word != BEGIN {

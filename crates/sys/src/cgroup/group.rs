@@ -1,9 +1,11 @@
 //! One control group: made, joined, killed, removed.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Layout, Limits, Stats, limits, stats};
+use crate::process::pidfd;
 use crate::{Context, Error, Result};
 
 /// How often to look again while waiting.
@@ -159,9 +161,7 @@ impl Group {
             // Version 2 kills all at once, without a chance to fork away.
             let at_once = kill_file.as_ref().is_some_and(|file| std::fs::write(file, "1").is_ok());
             if !at_once {
-                for pid in &pids {
-                    let _ = crate::process::kill(*pid, libc::SIGKILL);
-                }
+                self.kill_each(&pids);
             }
             if Instant::now() >= deadline {
                 let list: Vec<String> = pids.iter().map(ToString::to_string).collect();
@@ -172,6 +172,19 @@ impl Group {
                 ));
             }
             std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// A number may come to mean another process between looking and killing; a handle cannot, and what is still in
+    /// the group once the handle is open is what the handle means.
+    fn kill_each(&self, pids: &[i32]) {
+        let handles: Vec<_> = pids
+            .iter()
+            .filter_map(|pid| Some((*pid, pidfd::open(*pid).ok()?)))
+            .collect();
+        let still = self.processes();
+        for (_, handle) in handles.iter().filter(|(pid, _)| still.contains(pid)) {
+            let _ = pidfd::send_signal(handle.as_fd(), libc::SIGKILL);
         }
     }
 

@@ -22,6 +22,12 @@ pub fn new_session() -> Result<()> {
     }
 }
 
+/// Sets the name that process lists show for this process; at most 15 bytes of it. For the first thread.
+pub fn set_name(name: &str) -> Result<()> {
+    let name = std::ffi::CString::new(name).doing(|| "set the name of this process")?;
+    rustix::thread::set_name(&name).doing(|| "set the name of this process")
+}
+
 /// Sends a signal to a process by number. Prefer [`pidfd`] or [`Identity`] for processes that may have ended.
 pub fn kill(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: a plain system call.

@@ -32,6 +32,8 @@ pub fn run_if_requested() {
     // checked to be open before they are owned.
     let descriptors = unsafe { adopt(spec).zip(adopt(status)) };
     let Some((spec, status)) = descriptors else { return };
+    // What process lists show; it is "exe" otherwise.
+    let _ = rustix::thread::set_name(c"sandbox");
     let mut reporter = Reporter::new(status);
     let Err(error) = launch(spec, parent, &mut reporter);
     let kind = error.errno().unwrap_or(0);

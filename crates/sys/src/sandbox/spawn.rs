@@ -57,7 +57,12 @@ fn submit(job: Job) -> Result<()> {
         let (sender, receiver) = mpsc::channel::<Job>();
         let thread = std::thread::Builder::new().name("sandboxes".into());
         // Without a thread the receiver is dropped and every send reports it.
-        let _ = thread.spawn(move || receiver.into_iter().for_each(|job| job()));
+        let _ = thread.spawn(move || {
+            for job in receiver {
+                // If this thread ended, every target with a parent-death signal would get it.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+            }
+        });
         sender
     });
     queue
