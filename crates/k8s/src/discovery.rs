@@ -76,6 +76,6 @@ mod tests {
             {"name": "deployments", "kind": "Deployment", "namespaced": true},
         ]});
         let found = parse("apps/v1", &list);
-        assert_eq!(found, [crate::resources::DEPLOYMENTS]);
+        assert_eq!(found, [crate::resources::DEPLOYMENTS.clone()]);
     }
 }

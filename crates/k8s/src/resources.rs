@@ -72,32 +72,32 @@ pub(crate) fn encode(text: &str) -> String {
 }
 
 /// `nodes`
-pub const NODES: ApiResource = ApiResource::known("", "Node", "nodes", false);
+pub static NODES: ApiResource = ApiResource::known("", "Node", "nodes", false);
 /// `pods`
-pub const PODS: ApiResource = ApiResource::known("", "Pod", "pods", true);
+pub static PODS: ApiResource = ApiResource::known("", "Pod", "pods", true);
 /// `namespaces`
-pub const NAMESPACES: ApiResource = ApiResource::known("", "Namespace", "namespaces", false);
+pub static NAMESPACES: ApiResource = ApiResource::known("", "Namespace", "namespaces", false);
 /// `services`
-pub const SERVICES: ApiResource = ApiResource::known("", "Service", "services", true);
+pub static SERVICES: ApiResource = ApiResource::known("", "Service", "services", true);
 /// `endpoints`
-pub const ENDPOINTS: ApiResource = ApiResource::known("", "Endpoints", "endpoints", true);
+pub static ENDPOINTS: ApiResource = ApiResource::known("", "Endpoints", "endpoints", true);
 /// `configmaps`
-pub const CONFIG_MAPS: ApiResource = ApiResource::known("", "ConfigMap", "configmaps", true);
+pub static CONFIG_MAPS: ApiResource = ApiResource::known("", "ConfigMap", "configmaps", true);
 /// `secrets`
-pub const SECRETS: ApiResource = ApiResource::known("", "Secret", "secrets", true);
+pub static SECRETS: ApiResource = ApiResource::known("", "Secret", "secrets", true);
 /// `events`
-pub const EVENTS: ApiResource = ApiResource::known("", "Event", "events", true);
+pub static EVENTS: ApiResource = ApiResource::known("", "Event", "events", true);
 /// `serviceaccounts`
-pub const SERVICE_ACCOUNTS: ApiResource = ApiResource::known("", "ServiceAccount", "serviceaccounts", true);
+pub static SERVICE_ACCOUNTS: ApiResource = ApiResource::known("", "ServiceAccount", "serviceaccounts", true);
 /// `daemonsets.apps`
-pub const DAEMON_SETS: ApiResource = ApiResource::known("apps", "DaemonSet", "daemonsets", true);
+pub static DAEMON_SETS: ApiResource = ApiResource::known("apps", "DaemonSet", "daemonsets", true);
 /// `deployments.apps`
-pub const DEPLOYMENTS: ApiResource = ApiResource::known("apps", "Deployment", "deployments", true);
+pub static DEPLOYMENTS: ApiResource = ApiResource::known("apps", "Deployment", "deployments", true);
 /// `endpointslices.discovery.k8s.io`
-pub const ENDPOINT_SLICES: ApiResource =
+pub static ENDPOINT_SLICES: ApiResource =
     ApiResource::known("discovery.k8s.io", "EndpointSlice", "endpointslices", true);
 /// `certificatesigningrequests.certificates.k8s.io`
-pub const CERTIFICATE_SIGNING_REQUESTS: ApiResource = ApiResource::known(
+pub static CERTIFICATE_SIGNING_REQUESTS: ApiResource = ApiResource::known(
     "certificates.k8s.io",
     "CertificateSigningRequest",
     "certificatesigningrequests",
