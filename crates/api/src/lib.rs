@@ -6,6 +6,7 @@
 //! | [`client`] | talking to nodes: endpoints with fail-over, mutual TLS, choice of nodes, one result per node |
 //! | [`roles`] | who may call what |
 //! | [`apid`] | the door of a node: TLS, roles, routing to other nodes, without decoding messages |
+//! | [`gate`] | the same check once more, at the machine API itself |
 //! | [`state`] | the resources of a node as the `cosi.resource.State` service |
 //! | [`trustd`] | certificates for nodes that do not hold the authority |
 //!
@@ -31,11 +32,14 @@ pub mod client;
 mod dial;
 mod door;
 pub mod endpoint;
+pub mod gate;
 pub mod method;
 pub mod proto;
 pub mod reply;
 mod resolve;
 pub mod roles;
+pub mod state;
+pub mod trustd;
 
 /// Every `.proto` file of the contract, as a serialized `google.protobuf.FileDescriptorSet` without comments.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

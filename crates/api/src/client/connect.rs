@@ -49,7 +49,7 @@ impl std::fmt::Display for AllFailed {
 
 impl std::error::Error for AllFailed {}
 
-pub(super) fn channel(
+pub(crate) fn channel(
     endpoints: Arc<[Endpoint]>,
     tls: rustls::ClientConfig,
     attempt: Duration,

@@ -16,6 +16,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 pub use connect::Error;
+pub(crate) use connect::channel;
 pub use explain::explain;
 pub use many::{NodeReply, per_node, per_node_stream};
 pub use target::{NODE, NODES, Target};
@@ -69,7 +70,7 @@ impl Client {
     pub fn connect(options: ClientOptions) -> Result<Self, Error> {
         let parse = |text: &String| Endpoint::parse(text, APID_PORT);
         let endpoints: Arc<[Endpoint]> = options.endpoints.iter().map(parse).collect::<Result<_, _>>()?;
-        let channel = connect::channel(endpoints.clone(), options.tls, options.timeout)?;
+        let channel = channel(endpoints.clone(), options.tls, options.timeout)?;
         Ok(Self {
             channel,
             target: Target::of(&options.nodes),
