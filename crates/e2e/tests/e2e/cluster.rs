@@ -1,0 +1,241 @@
+//! The cluster the tests share, and what the command line says of it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use e2e::program::{Program, dist};
+use e2e::run::Test;
+use e2e::tests;
+use e2e::wait::eventually;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The control plane's address in the default network.
+pub const CONTROL_PLANE: &str = "10.5.0.2";
+/// The worker's.
+pub const WORKER: &str = "10.5.0.3";
+
+/// Why no cluster can be made here.
+pub fn missing() -> Option<String> {
+    ["keelctl", "kubectl", "rootfs.sqsh", "images"]
+        .iter()
+        .map(|name| dist().join(name))
+        .find(|path| !path.exists())
+        .map(|path| format!("{} is missing (run `cargo xtask dist`)", path.display()))
+}
+
+/// A real cluster in a folder of its own; destroyed when dropped, whatever happened.
+pub struct Cluster {
+    name: &'static str,
+    home: TempDir,
+    /// The command line, with this cluster's client configuration.
+    pub keelctl: Program,
+    /// kubectl, with this cluster's kubeconfig.
+    pub kubectl: Program,
+}
+
+impl Cluster {
+    /// Makes the default cluster: one control plane, one worker.
+    pub fn create() -> Result<Self> {
+        let home = TempDir::new()?;
+        let keelctl = keelctl_in(home.path());
+        let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &home.path().join("kubeconfig"));
+        let cluster = Self { name: "e2e", home, keelctl, kubectl };
+        let started = Instant::now();
+        println!("cluster: creating (1 control plane, 1 worker)");
+        let created = cluster.keelctl.run(&["cluster", "create", "--name", cluster.name])?;
+        if !created.ok() {
+            cluster.print_logs();
+            bail!("cluster create failed ({:?})\n{}\n{}", created.code, created.stdout, created.stderr);
+        }
+        println!("cluster: created in {:.1} s", started.elapsed().as_secs_f64());
+        Ok(cluster)
+    }
+
+    /// Removes it and checks that nothing is left.
+    pub fn destroy(self) -> Result<()> {
+        self.keelctl.output(&["cluster", "destroy", "--name", self.name])?;
+        let links = std::process::Command::new("ip").args(["-br", "link"]).output().context("list links")?;
+        let links = String::from_utf8_lossy(&links.stdout).into_owned();
+        ensure!(!links.lines().any(|l| l.starts_with("kl")), "links are left:\n{links}");
+        let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+        let home = self.home.path().to_string_lossy().into_owned();
+        ensure!(!mounts.contains(&home), "mounts are left:\n{mounts}");
+        Ok(())
+    }
+
+    /// A folder for files of a test.
+    pub fn folder(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Output of the command line, asked of nodes.
+    pub fn ask(&self, nodes: &str, args: &[&str]) -> Result<String> {
+        self.keelctl.output(&[&["-n", nodes], args].concat())
+    }
+
+    /// Output of kubectl, as JSON.
+    pub fn kube_json(&self, args: &[&str]) -> Result<Value> {
+        let text = self.kubectl.output(&[args, &["-o", "json"]].concat())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// The ends of the nodes' logs, for a failure that has to be understood from what was printed.
+    pub fn print_logs(&self) {
+        let root = self.home.path().join("clusters").join(self.name);
+        for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|e| e == "log") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let tail: Vec<&str> = text.lines().rev().take(60).collect();
+                println!("--- {}", path.display());
+                tail.iter().rev().for_each(|line| println!("{line}"));
+            }
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.keelctl.run(&["cluster", "destroy", "--name", self.name, "--force"]);
+    }
+}
+
+/// The command line with everything it keeps in one folder.
+pub fn keelctl_in(home: &Path) -> Program {
+    Program::built("keelctl")
+        .with_env("HOME", home)
+        .with_env("TALOSCONFIG", &home.join("talosconfig"))
+        .with_env("KUBECONFIG", &home.join("kubeconfig"))
+        .with_env("KEELSON_STATE", &home.join("clusters"))
+}
+
+pub fn tests() -> Vec<Test<Cluster>> {
+    tests![
+        both_nodes_answer_version,
+        both_nodes_are_members,
+        the_node_is_healthy,
+        resources_are_shown_by_every_name,
+        resources_come_as_json_and_jsonpath,
+        services_run_and_are_healthy,
+        logs_and_kernel_messages_can_be_read,
+        etcd_has_one_healthy_member,
+        kubeconfig_works_with_kubectl,
+        the_controller_graph_can_be_drawn,
+        one_failing_node_does_not_hide_the_others,
+        history_shows_what_changed,
+    ]
+}
+
+fn both_nodes_answer_version(c: &Cluster) -> Result<()> {
+    let text = c.ask("10.5.0.2,10.5.0.3", &["version"])?;
+    for node in [CONTROL_PLANE, WORKER] {
+        ensure!(text.contains(node), "{node} is missing:\n{text}");
+    }
+    ensure!(text.matches("v1.13.0").count() >= 3, "{text}");
+    Ok(())
+}
+
+fn both_nodes_are_members(c: &Cluster) -> Result<()> {
+    eventually("two members", Duration::from_secs(60), || {
+        let members = c.ask(CONTROL_PLANE, &["get", "members"])?;
+        ensure!(members.contains(CONTROL_PLANE) && members.contains(WORKER), "{members}");
+        ensure!(members.contains("controlplane") && members.contains("worker"), "{members}");
+        let affiliates = c.ask(CONTROL_PLANE, &["get", "affiliates"])?;
+        ensure!(affiliates.lines().count() >= 3, "{affiliates}");
+        Ok(())
+    })
+}
+
+fn the_node_is_healthy(c: &Cluster) -> Result<()> {
+    let ran = c.keelctl.run(&["-n", CONTROL_PLANE, "health", "--wait-timeout", "2m"])?;
+    let text = format!("{}{}", ran.stdout, ran.stderr);
+    ensure!(ran.ok(), "{text}");
+    ensure!(text.contains("OK"), "{text}");
+    Ok(())
+}
+
+fn resources_are_shown_by_every_name(c: &Cluster) -> Result<()> {
+    for name in [
+        "members", "affiliates", "machinestatus", "machinetypes", "services", "addresses", "routes", "links", "hostname",
+        "nodename", "machineconfig", "kubeletspec", "staticpods", "staticpodstatus", "manifests", "etcdmembers", "etcdspecs",
+        "certsans", "nodeips", "timestatus", "resolvers", "kernelparamstatus", "mounts", "version", "rd",
+    ] {
+        let text = c.ask(CONTROL_PLANE, &["get", name]).with_context(|| format!("get {name}"))?;
+        ensure!(text.starts_with("NODE"), "get {name} printed no header:\n{text}");
+        ensure!(text.lines().count() >= 2, "get {name} printed nothing:\n{text}");
+    }
+    // None is installed; asking is still right.
+    c.ask(CONTROL_PLANE, &["get", "extensions"])?;
+    Ok(())
+}
+
+fn resources_come_as_json_and_jsonpath(c: &Cluster) -> Result<()> {
+    let json: Value = serde_json::from_str(&c.ask(CONTROL_PLANE, &["get", "machinetype", "-o", "json"])?)?;
+    ensure!(json["spec"] == "controlplane", "{json}");
+    let name = c.ask(WORKER, &["get", "machinetype", "-o", "jsonpath={.spec}"])?;
+    ensure!(name.trim() == "worker", "{name}");
+    let yaml = c.ask(CONTROL_PLANE, &["get", "machineconfig", "-o", "yaml"])?;
+    ensure!(yaml.contains("type: controlplane"), "{yaml}");
+    Ok(())
+}
+
+fn services_run_and_are_healthy(c: &Cluster) -> Result<()> {
+    let text = c.ask(CONTROL_PLANE, &["service"])?;
+    for id in ["apid", "containerd", "etcd", "kubelet", "machined", "trustd"] {
+        let line = text.lines().find(|l| l.split_whitespace().nth(1) == Some(id)).with_context(|| format!("{id}:\n{text}"))?;
+        ensure!(line.contains("Running") && line.contains("OK"), "{line}");
+    }
+    let one = c.ask(CONTROL_PLANE, &["service", "kubelet"])?;
+    ensure!(one.contains("EVENTS") && one.contains("[Running]"), "{one}");
+    Ok(())
+}
+
+fn logs_and_kernel_messages_can_be_read(c: &Cluster) -> Result<()> {
+    let text = c.ask(CONTROL_PLANE, &["logs", "kubelet", "--tail", "5"])?;
+    ensure!(text.lines().count() >= 5, "{text}");
+    ensure!(!c.ask(CONTROL_PLANE, &["dmesg"])?.is_empty(), "no kernel messages");
+    let containers = c.ask(CONTROL_PLANE, &["containers", "-k"])?;
+    ensure!(containers.contains("kube-apiserver"), "{containers}");
+    Ok(())
+}
+
+fn etcd_has_one_healthy_member(c: &Cluster) -> Result<()> {
+    let members = c.ask(CONTROL_PLANE, &["etcd", "members"])?;
+    ensure!(members.lines().count() == 2 && members.contains("https://10.5.0.2:2380"), "{members}");
+    let status = c.ask(CONTROL_PLANE, &["etcd", "status"])?;
+    ensure!(status.contains("MB") || status.contains("kB"), "{status}");
+    Ok(())
+}
+
+fn kubeconfig_works_with_kubectl(c: &Cluster) -> Result<()> {
+    let file = c.folder().join("fresh-kubeconfig");
+    let path = file.to_string_lossy().into_owned();
+    c.ask(CONTROL_PLANE, &["kubeconfig", &path])?;
+    let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &file);
+    let nodes = kubectl.output(&["get", "nodes", "-o", "wide"])?;
+    ensure!(nodes.matches(" Ready ").count() == 2, "{nodes}");
+    ensure!(nodes.contains("v1.37.1") && nodes.contains("Keelson"), "{nodes}");
+    Ok(())
+}
+
+fn the_controller_graph_can_be_drawn(c: &Cluster) -> Result<()> {
+    let text = c.ask(CONTROL_PLANE, &["inspect", "dependencies"])?;
+    ensure!(text.contains("digraph") && text.contains("KubeletSpec"), "{text}");
+    Ok(())
+}
+
+fn one_failing_node_does_not_hide_the_others(c: &Cluster) -> Result<()> {
+    let ran = c.keelctl.run(&["-n", "10.5.0.2,10.5.0.99", "version"])?;
+    ensure!(ran.code == Some(1), "{ran:?}");
+    ensure!(ran.stdout.contains(CONTROL_PLANE), "{ran:?}");
+    ensure!(ran.stderr.contains("10.5.0.99"), "{ran:?}");
+    Ok(())
+}
+
+fn history_shows_what_changed(c: &Cluster) -> Result<()> {
+    let text = c.ask(CONTROL_PLANE, &["get", "machinestatus", "--history"])?;
+    ensure!(text.contains("MachineStatus") && text.lines().count() >= 2, "{text}");
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Trouble: what is killed comes back, and what Kubernetes says survives does.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::run::Test;
+use e2e::tests;
+use e2e::wait::eventually;
+
+use crate::cluster::{CONTROL_PLANE, Cluster, WORKER};
+
+pub fn tests() -> Vec<Test<Cluster>> {
+    tests![
+        a_killed_kubelet_comes_back,
+        a_killed_containerd_comes_back_and_pods_survive,
+        a_killed_apid_comes_back,
+        a_killed_trustd_comes_back,
+        a_killed_etcd_comes_back,
+        a_service_can_be_restarted_through_the_api,
+        labels_of_the_configuration_are_applied_without_a_restart,
+        a_node_reboots_and_is_ready_again,
+    ]
+}
+
+/// The process of a service as the host sees it: the node's own number is in the status of the host's process.
+fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
+    let inner = c.ask(node, &["get", "servicepids", service, "-o", "jsonpath={.spec.pid}"])?;
+    let inner: u32 = inner.trim().parse().with_context(|| format!("PID of {service}: {inner:?}"))?;
+    let address = node.to_owned();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(status) = std::fs::read_to_string(entry.path().join("status")) else { continue };
+        let Some(line) = status.lines().find(|l| l.starts_with("NSpid:")) else { continue };
+        let numbers: Vec<u32> = line.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
+        // Number in the node's namespace, for a service directly or for the first process of one with its own.
+        if numbers.len() >= 2 && numbers[1] == inner && lives_in(pid, &address) {
+            return Ok(pid);
+        }
+    }
+    anyhow::bail!("no process with number {inner} in {node}")
+}
+
+/// Whether a process' network namespace has an address.
+fn lives_in(pid: u32, address: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie")).is_ok_and(|t| {
+        t.lines().any(|line| line.trim().trim_start_matches(['|', '-', ' ']) == address)
+            && t.contains(&format!("-- {address}\n           /32 host LOCAL"))
+    })
+}
+
+fn kill_and_expect_back(c: &Cluster, node: &str, service: &str) -> Result<()> {
+    let before = host_pid(c, node, service)?;
+    ensure!(Command::new("kill").args(["-9", &before.to_string()]).status()?.success(), "kill {before}");
+    eventually(&format!("{service} to be back"), Duration::from_secs(60), || {
+        ensure!(host_pid(c, node, service)? != before, "still the old process");
+        let text = c.ask(node, &["service", service])?;
+        ensure!(text.contains("STATE    Running") && text.contains("HEALTH   OK"), "{text}");
+        Ok(())
+    })
+}
+
+fn a_killed_kubelet_comes_back(c: &Cluster) -> Result<()> {
+    kill_and_expect_back(c, WORKER, "kubelet")
+}
+
+fn running_web_pods(c: &Cluster) -> Result<Vec<(String, u64)>> {
+    let pods = c.kube_json(&["get", "pods", "-l", "app=web"])?;
+    let of = |p: &serde_json::Value| {
+        let name = p["metadata"]["name"].as_str()?.to_owned();
+        Some((name, p["status"]["containerStatuses"][0]["restartCount"].as_u64()?))
+    };
+    let mut pods: Vec<_> = pods["items"].as_array().into_iter().flatten().filter_map(of).collect();
+    pods.sort();
+    Ok(pods)
+}
+
+fn a_killed_containerd_comes_back_and_pods_survive(c: &Cluster) -> Result<()> {
+    let before = running_web_pods(c)?;
+    kill_and_expect_back(c, WORKER, "containerd")?;
+    std::thread::sleep(Duration::from_secs(5));
+    ensure!(running_web_pods(c)? == before, "pods were restarted: {before:?} became {:?}", running_web_pods(c)?);
+    Ok(())
+}
+
+fn a_killed_apid_comes_back(c: &Cluster) -> Result<()> {
+    kill_and_expect_back(c, WORKER, "apid")
+}
+
+fn a_killed_trustd_comes_back(c: &Cluster) -> Result<()> {
+    kill_and_expect_back(c, CONTROL_PLANE, "trustd")
+}
+
+fn a_killed_etcd_comes_back(c: &Cluster) -> Result<()> {
+    kill_and_expect_back(c, CONTROL_PLANE, "etcd")?;
+    eventually("the API server to answer", Duration::from_secs(60), || c.kubectl.output(&["get", "nodes"]).map(drop))
+}
+
+fn a_service_can_be_restarted_through_the_api(c: &Cluster) -> Result<()> {
+    let before = host_pid(c, WORKER, "kubelet")?;
+    c.ask(WORKER, &["service", "kubelet", "restart"])?;
+    eventually("a new kubelet", Duration::from_secs(60), || {
+        ensure!(host_pid(c, WORKER, "kubelet")? != before, "still the old process");
+        Ok(())
+    })
+}
+
+fn labels_of_the_configuration_are_applied_without_a_restart(c: &Cluster) -> Result<()> {
+    let config = c.ask(WORKER, &["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"])?;
+    let file = c.folder().join("labelled.yaml");
+    std::fs::write(&file, config)?;
+    let kubelet = host_pid(c, WORKER, "kubelet")?;
+    let patch = r#"{"machine": {"nodeLabels": {"keelson.dev/e2e": "yes"}}}"#;
+    let path = file.to_string_lossy().into_owned();
+    c.ask(WORKER, &["apply-config", "-f", &path, "--config-patch", patch, "--mode", "no-reboot"])?;
+    eventually("the label", Duration::from_secs(30), || {
+        let nodes = c.kubectl.output(&["get", "nodes", "-l", "keelson.dev/e2e=yes", "-o", "name"])?;
+        ensure!(nodes.lines().count() == 1, "{nodes:?}");
+        Ok(())
+    })?;
+    ensure!(host_pid(c, WORKER, "kubelet")? == kubelet, "the kubelet was restarted");
+    Ok(())
+}
+
+fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
+    let boot_id = || c.ask(WORKER, &["get", "servicepids", "kubelet", "-o", "jsonpath={.metadata.created}"]);
+    let before = boot_id()?;
+    c.ask(WORKER, &["reboot", "--wait=false"])?;
+    eventually("the node to be back", Duration::from_secs(120), || {
+        ensure!(boot_id()? != before, "not rebooted yet");
+        let ready = c.kubectl.output(&["get", "nodes"])?;
+        ensure!(ready.matches(" Ready ").count() == 2, "{ready}");
+        Ok(())
+    })
+}

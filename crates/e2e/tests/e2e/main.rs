@@ -1,0 +1,46 @@
+//! The end-to-end tests: one real cluster, made and driven by the built programs as a user would.
+//!
+//! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER.
+
+mod cluster;
+mod faults;
+mod kubernetes;
+mod maintenance;
+mod offline;
+mod refusals;
+
+use std::process::ExitCode;
+
+use e2e::run::{Summary, all};
+
+fn main() -> ExitCode {
+    let filter = std::env::args().skip(1).find(|a| !a.starts_with('-'));
+    let mut summary = Summary::default();
+    match run(filter.as_deref(), &mut summary) {
+        Ok(()) => {}
+        Err(error) => {
+            println!("{error:?}");
+            summary.failed += 1;
+        }
+    }
+    summary.print();
+    if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
+    all(&(), &offline::tests(), filter, summary);
+    if let Some(reason) = cluster::missing() {
+        anyhow::bail!("the tests that start a cluster cannot run: {reason}");
+    }
+    let cluster = cluster::Cluster::create()?;
+    all(&cluster, &cluster::tests(), filter, summary);
+    all(&cluster, &kubernetes::tests(), filter, summary);
+    all(&cluster, &refusals::tests(), filter, summary);
+    all(&cluster, &faults::tests(), filter, summary);
+    if summary.failed > 0 {
+        cluster.print_logs();
+    }
+    cluster.destroy()?;
+    all(&(), &maintenance::tests(), filter, summary);
+    Ok(())
+}

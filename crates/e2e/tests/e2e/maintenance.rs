@@ -1,0 +1,73 @@
+//! A cluster set up by hand: nodes that wait for their configuration, and the commands a person types.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::program::Program;
+use e2e::run::Test;
+use e2e::tests;
+use e2e::wait::eventually;
+use tempfile::TempDir;
+
+use crate::cluster::{CONTROL_PLANE, keelctl_in};
+
+pub fn tests() -> Vec<Test<()>> {
+    tests![a_node_without_configuration_becomes_a_cluster_by_hand]
+}
+
+/// Destroys what was made, also when the test fails.
+struct Destroy<'a>(&'a Program);
+
+impl Drop for Destroy<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.run(&["cluster", "destroy", "--name", "by-hand", "--force"]);
+    }
+}
+
+fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()> {
+    let home = TempDir::new()?;
+    let keelctl = keelctl_in(home.path());
+    let _destroy = Destroy(&keelctl);
+    keelctl.output(&["cluster", "create", "--name", "by-hand", "--workers", "0", "--skip-injecting-config"])?;
+
+    let version = eventually("maintenance mode", Duration::from_secs(30), || {
+        keelctl.output(&["version", "--insecure", "-n", CONTROL_PLANE, "-e", CONTROL_PLANE])
+    })?;
+    ensure!(version.contains("v1.13.0"), "{version}");
+    let refusal = keelctl.run(&["get", "machineconfig", "-i", "-n", CONTROL_PLANE, "-e", CONTROL_PLANE])?;
+    ensure!(!refusal.ok() || !refusal.stdout.contains("v1alpha1"), "{refusal:?}");
+
+    let out = home.path().to_string_lossy().into_owned();
+    keelctl.output(&["gen", "config", "demo", "https://10.5.0.2:6443", "-o", &out, "--force"])?;
+    let file = home.path().join("controlplane.yaml").to_string_lossy().into_owned();
+    let a = home.path().join("a.patch.yaml");
+    std::fs::write(&a, mirrors("10.5.0.1:5000"))?;
+    let b = home.path().join("b.patch.yaml");
+    std::fs::write(&b, "cluster:\n  allowSchedulingOnControlPlanes: true\n")?;
+    keelctl.output(&[
+        "apply-config", "--insecure", "-f", &file, "-n", CONTROL_PLANE, "-e", CONTROL_PLANE,
+        "--config-patch", &format!("@{}", a.display()), "--config-patch", &format!("@{}", b.display()),
+    ])?;
+    keelctl.output(&["config", "endpoint", CONTROL_PLANE])?;
+    eventually("the node to take the bootstrap", Duration::from_secs(60), || {
+        keelctl.output(&["-n", CONTROL_PLANE, "bootstrap"])
+    })?;
+    let kubeconfig = home.path().join("kubeconfig");
+    let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &kubeconfig);
+    eventually("a ready node", Duration::from_secs(120), || {
+        keelctl.output(&["-n", CONTROL_PLANE, "kubeconfig", &kubeconfig.to_string_lossy(), "--force"])?;
+        let nodes = kubectl.output(&["get", "nodes"])?;
+        ensure!(nodes.contains(" Ready "), "{nodes}");
+        Ok(())
+    })?;
+    keelctl.output(&["-n", CONTROL_PLANE, "health", "--wait-timeout", "2m"])?;
+    keelctl.output(&["-n", CONTROL_PLANE, "reset", "--graceful=false", "--wait=false"])?;
+    keelctl.output(&["cluster", "destroy", "--name", "by-hand"])?;
+    Ok(())
+}
+
+fn mirrors(registry: &str) -> String {
+    let mirror = |host: &str| format!("      {host}:\n        endpoints: [\"http://{registry}\"]\n");
+    let hosts: String = ["registry.k8s.io", "ghcr.io", "docker.io"].map(mirror).concat();
+    format!("machine:\n  registries:\n    mirrors:\n{hosts}")
+}

@@ -1,0 +1,132 @@
+//! What a node refuses, and how it says so.
+
+use anyhow::{Result, ensure};
+use e2e::run::Test;
+use e2e::tests;
+
+use crate::cluster::{CONTROL_PLANE, Cluster, WORKER, keelctl_in};
+
+pub fn tests() -> Vec<Test<Cluster>> {
+    tests![
+        a_reader_cannot_reset,
+        a_reader_cannot_read_secrets,
+        a_certificate_of_another_cluster_is_refused,
+        bootstrap_twice_is_refused,
+        bootstrap_of_a_worker_is_refused,
+        configuration_of_another_cluster_is_refused,
+        bad_configuration_is_refused_and_nothing_changes,
+        a_dry_run_changes_nothing,
+        an_unknown_resource_is_named,
+        a_service_that_may_not_be_stopped_is_not,
+        what_is_not_built_says_so,
+        a_cluster_that_exists_is_not_made_again,
+    ]
+}
+
+fn a_reader_cannot_reset(c: &Cluster) -> Result<()> {
+    let file = c.folder().join("reader");
+    let path = file.to_string_lossy().into_owned();
+    c.ask(CONTROL_PLANE, &["config", "new", &path, "--roles", "os:reader"])?;
+    let reader = |args: &[&str]| {
+        c.keelctl.run(&[&["--talosconfig", &path, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE], args].concat())
+    };
+    reader(&["version"])?.output()?;
+    let refusal = reader(&["reset", "--wait=false"])?.refusal()?;
+    ensure!(refusal.contains("not authorized") || refusal.contains("PermissionDenied"), "{refusal}");
+    Ok(())
+}
+
+fn a_reader_cannot_read_secrets(c: &Cluster) -> Result<()> {
+    let path = c.folder().join("reader").to_string_lossy().into_owned();
+    let ran = c.keelctl.run(&["--talosconfig", &path, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE, "get", "machineconfig"])?;
+    let refusal = ran.refusal()?;
+    ensure!(refusal.contains("not authorized") || refusal.contains("PermissionDenied"), "{refusal}");
+    Ok(())
+}
+
+fn a_certificate_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
+    let home = tempfile::TempDir::new()?;
+    let other = keelctl_in(home.path());
+    let out = home.path().to_string_lossy().into_owned();
+    other.output(&["gen", "config", "other", "https://10.5.0.2:6443", "-o", &out])?;
+    let config = home.path().join("talosconfig").to_string_lossy().into_owned();
+    let refusal =
+        c.keelctl.run(&["--talosconfig", &config, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE, "version"])?.refusal()?;
+    ensure!(refusal.to_lowercase().contains("certificate"), "{refusal}");
+    Ok(())
+}
+
+fn bootstrap_twice_is_refused(c: &Cluster) -> Result<()> {
+    let refusal = c.keelctl.run(&["-n", CONTROL_PLANE, "bootstrap"])?.refusal()?;
+    ensure!(refusal.contains("already"), "{refusal}");
+    Ok(())
+}
+
+fn bootstrap_of_a_worker_is_refused(c: &Cluster) -> Result<()> {
+    let refusal = c.keelctl.run(&["-n", WORKER, "bootstrap"])?.refusal()?;
+    ensure!(refusal.contains("control plane"), "{refusal}");
+    Ok(())
+}
+
+fn configuration_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
+    let home = tempfile::TempDir::new()?;
+    let out = home.path().to_string_lossy().into_owned();
+    keelctl_in(home.path()).output(&["gen", "config", "other", "https://10.5.0.2:6443", "-o", &out])?;
+    let file = home.path().join("controlplane.yaml").to_string_lossy().into_owned();
+    let refusal = c.keelctl.run(&["-n", CONTROL_PLANE, "apply-config", "-f", &file])?.refusal()?;
+    ensure!(refusal.contains("cluster"), "{refusal}");
+    c.ask(CONTROL_PLANE, &["version"])?;
+    Ok(())
+}
+
+fn current_config(c: &Cluster, node: &str) -> Result<String> {
+    c.ask(node, &["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"])
+}
+
+fn bad_configuration_is_refused_and_nothing_changes(c: &Cluster) -> Result<()> {
+    let before = current_config(c, WORKER)?;
+    let file = c.folder().join("bad.yaml");
+    std::fs::write(&file, "version: v1alpha1\nmachine:\n  typ: worker\n")?;
+    let refusal = c.keelctl.run(&["-n", WORKER, "apply-config", "-f", &file.to_string_lossy()])?.refusal()?;
+    ensure!(refusal.contains("typ"), "{refusal}");
+    ensure!(current_config(c, WORKER)? == before, "the configuration changed");
+    Ok(())
+}
+
+fn a_dry_run_changes_nothing(c: &Cluster) -> Result<()> {
+    let before = current_config(c, WORKER)?;
+    let file = c.folder().join("worker.yaml");
+    std::fs::write(&file, &before)?;
+    let patch = r#"{"machine": {"nodeLabels": {"e2e": "dry"}}}"#;
+    let path = file.to_string_lossy().into_owned();
+    let ran = c.keelctl.run(&["-n", WORKER, "apply-config", "-f", &path, "--config-patch", patch, "--dry-run"])?;
+    let text = format!("{}{}", ran.stdout, ran.stderr);
+    ensure!(ran.ok() && text.contains("e2e"), "{text}");
+    ensure!(current_config(c, WORKER)? == before, "the configuration changed");
+    Ok(())
+}
+
+fn an_unknown_resource_is_named(c: &Cluster) -> Result<()> {
+    let refusal = c.keelctl.run(&["-n", CONTROL_PLANE, "get", "membrs"])?.refusal()?;
+    ensure!(refusal.contains("membrs") && refusal.contains("members"), "{refusal}");
+    Ok(())
+}
+
+fn a_service_that_may_not_be_stopped_is_not(c: &Cluster) -> Result<()> {
+    let refusal = c.keelctl.run(&["-n", WORKER, "service", "apid", "stop"])?.refusal()?;
+    ensure!(refusal.contains("doesn't support stop"), "{refusal}");
+    Ok(())
+}
+
+fn what_is_not_built_says_so(c: &Cluster) -> Result<()> {
+    let refusal = c.keelctl.run(&["-n", WORKER, "pcap"])?.refusal()?;
+    ensure!(refusal.contains("not implemented"), "{refusal}");
+    Ok(())
+}
+
+fn a_cluster_that_exists_is_not_made_again(c: &Cluster) -> Result<()> {
+    let refusal = c.keelctl.run(&["cluster", "create", "--name", "e2e"])?.refusal()?;
+    ensure!(refusal.contains("exists"), "{refusal}");
+    c.ask(CONTROL_PLANE, &["version"])?;
+    Ok(())
+}

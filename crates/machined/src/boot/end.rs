@@ -1,0 +1,127 @@
+//! The end of a node's run: carries out the phases of a sequence, in order, each with a deadline.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::clients::cri::PodSandboxState;
+use crate::controllers::nodes;
+use crate::node::Node;
+use crate::sequence::{Ending, Phase, Request, Sequence};
+
+/// How long pods may take to end.
+const PODS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long leaving the cluster may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Services in the order they end: what depends on others first.
+const SERVICES: &[&str] = &["kubelet", "etcd", "containerd", "trustd", "apid"];
+/// Folders that a reset empties.
+const DATA: &[&str] = &["/system/state", "/var/lib", "/var/log/pods", "/etc/kubernetes", "/etc/cni/net.d"];
+
+/// Waits for a request or a signal, and carries it out.
+pub async fn wait(node: &Node, requests: &mut mpsc::UnboundedReceiver<Request>) -> Ending {
+    let request = next(node, requests).await;
+    let mut request = request;
+    loop {
+        node.sequencer.announce(&request, true, None);
+        tokio::select! {
+            outcome = carry_out(node, &request) => {
+                let error = outcome.err().map(|e| format!("{e:#}"));
+                if let Some(error) = &error {
+                    tracing::error!(sequence = request.sequence.name(), error, "a sequence did not end cleanly");
+                }
+                node.sequencer.announce(&request, false, error);
+                // Followers of the events get a moment to read the last of them.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                return request.sequence.ending();
+            }
+            // A reboot or shutdown takes over what runs.
+            other = next(node, requests) => request = other,
+        }
+    }
+}
+
+/// The next request; SIGTERM and SIGINT ask for a shutdown (`docker stop`, the provider).
+async fn next(node: &Node, requests: &mut mpsc::UnboundedReceiver<Request>) -> Request {
+    let asked = |sequence| Request { sequence, actor: String::new() };
+    let shutdown = Sequence::Shutdown { force: true };
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return asked(shutdown);
+    };
+    loop {
+        tokio::select! {
+            request = requests.recv() => if let Some(request) = request { return request },
+            _ = term.recv() => if node.sequencer.request(shutdown, "").is_err() { continue },
+            _ = int.recv() => if node.sequencer.request(shutdown, "").is_err() { continue },
+        }
+    }
+}
+
+async fn carry_out(node: &Node, request: &Request) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    for phase in request.sequence.phases() {
+        node.sequencer.announce_phase(phase, true, &request.actor);
+        tracing::info!(phase = phase.name(), "phase");
+        // A phase that fails does not keep the node from ending; a graceful reset must leave the cluster first.
+        if let Err(error) = run(node, phase).await {
+            if phase == Phase::LeaveEtcd {
+                return Err(error.context("reset: leave the cluster (use --graceful=false to reset without)"));
+            }
+            failures.push(format!("{}: {error:#}", phase.name()));
+        }
+        node.sequencer.announce_phase(phase, false, &request.actor);
+    }
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+async fn run(node: &Node, phase: Phase) -> anyhow::Result<()> {
+    match phase {
+        Phase::CordonAndDrain => {
+            tokio::time::timeout(LEAVE_TIMEOUT, nodes::cordon_and_drain(node)).await.context("drain the node in time")?
+        }
+        Phase::LeaveEtcd => {
+            tokio::time::timeout(LEAVE_TIMEOUT, leave_etcd(node)).await.context("leave etcd in time")?
+        }
+        Phase::StopPods => {
+            node.supervisor.stop(&["kubelet"]).await;
+            tokio::time::timeout(PODS_TIMEOUT, stop_pods(node)).await.context("stop the pods in time")?
+        }
+        Phase::StopServices => {
+            node.supervisor.stop(SERVICES).await;
+            Ok(())
+        }
+        Phase::Wipe => wipe(),
+    }
+}
+
+async fn stop_pods(node: &Node) -> anyhow::Result<()> {
+    let Ok(sandboxes) = node.cri.sandboxes().await else { return Ok(()) };
+    let running = sandboxes.into_iter().filter(|s| s.state() == PodSandboxState::SandboxReady);
+    let stops = running.map(|s| async move { node.cri.remove_sandbox(&s.id).await });
+    for outcome in futures::future::join_all(stops).await {
+        outcome?;
+    }
+    Ok(())
+}
+
+async fn leave_etcd(node: &Node) -> anyhow::Result<()> {
+    crate::controllers::etcd::leave(node).await
+}
+
+fn wipe() -> anyhow::Result<()> {
+    for folder in DATA {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            remove(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+}

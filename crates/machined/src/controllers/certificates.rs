@@ -1,0 +1,182 @@
+//! Certificates that this node issues or is issued: made when their names or authority change, and at half their life.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use pki::{Authority, CertAndKey, Csr, KeyKind, PrivateKey, Request, Usage};
+use resource::{All, Context, Named, One, Outcome, Outputs, Reconcile};
+
+use crate::resources::cluster::Member;
+use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
+use crate::resources::k8s::Endpoint;
+use crate::resources::secrets::{ApiCertificates, CertSAN, OSRootSecrets, TrustdCertificates};
+
+/// Lifetime of the machine API's certificates (the interface's 24 hours).
+const API_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// Time between two tries to be issued a certificate.
+const RETRY: Duration = Duration::from_secs(2);
+
+resource::id!(
+    /// The names of the machine API.
+    pub ApiNames = "api"
+);
+
+/// Something issued from inputs, kept until the inputs change or half its life is over.
+pub struct Issued<K, V> {
+    last: Option<(K, V, SystemTime)>,
+}
+
+impl<K, V> Default for Issued<K, V> {
+    fn default() -> Self {
+        Self { last: None }
+    }
+}
+
+impl<K: PartialEq, V: Clone> Issued<K, V> {
+    /// What was issued for these inputs, if it is still fresh, and how long it stays so.
+    pub fn fresh(&self, inputs: &K, now: SystemTime) -> Option<(V, Duration)> {
+        let (key, value, renew_at) = self.last.as_ref()?;
+        let left = renew_at.duration_since(now).ok()?;
+        (key == inputs && !left.is_zero()).then(|| (value.clone(), left))
+    }
+
+    /// Remembers what was issued, until half the life of its shortest certificate is over.
+    pub fn keep(&mut self, inputs: K, value: V, lifetime: Duration, now: SystemTime) -> Duration {
+        self.last = Some((inputs, value, now + lifetime / 2));
+        lifetime / 2
+    }
+}
+
+/// The machine API's own certificates. A control plane issues them itself; a worker asks a control plane's trustd.
+#[derive(Default)]
+pub struct Api {
+    issued: Issued<(OSRootSecrets, CertSAN), ApiCertificates>,
+}
+
+type ApiInputs = (
+    One<MachineTypeResource>,
+    One<OSRootSecrets>,
+    Named<CertSAN, ApiNames>,
+    All<Endpoint>,
+    All<Member>,
+);
+
+impl Reconcile for Api {
+    type Inputs = ApiInputs;
+    type Outputs = Outputs<ApiCertificates>;
+
+    async fn reconcile(
+        &mut self,
+        (kind, root, names, endpoints, members): ApiInputs,
+        _: &Context,
+    ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        let now = SystemTime::now();
+        let key = ((*root).clone(), (*names).clone());
+        if let Some((certificates, left)) = self.issued.fresh(&key, now) {
+            return Ok(Outcome::done(Outputs::one("api", certificates)).requeue(left));
+        }
+        let mut certificates =
+            ApiCertificates { accepted_cas: root.accepted_cas.clone(), ..ApiCertificates::default() };
+        if kind.0 == MachineKind::ControlPlane {
+            let authority = Authority::from_pair(&root.issuing_ca).context("use machine.ca to issue certificates")?;
+            certificates.server = authority.sign(&server(&names, now))?;
+            certificates.client = authority.sign(
+                &Request::client(KeyKind::Ed25519, &names.fqdn, &["os:impersonator"], now).with_ttl(API_LIFETIME),
+            )?;
+        } else {
+            match from_trustd(&root, &names, &endpoints, &members).await {
+                Ok(server) => certificates.server = server,
+                Err(error) => {
+                    tracing::info!("a certificate for the machine API: not yet: {error:#}");
+                    return Ok(Outcome::unchanged().requeue(RETRY));
+                }
+            }
+        }
+        let left = self.issued.keep(key, certificates.clone(), API_LIFETIME, now);
+        Ok(Outcome::done(Outputs::one("api", certificates)).requeue(left))
+    }
+}
+
+fn server(names: &CertSAN, now: SystemTime) -> Request {
+    Request {
+        usage: Usage::Server,
+        ..Request::server(KeyKind::Ed25519, &names.fqdn, names.dns_names.clone(), names.ips.clone(), now)
+    }
+    .with_ttl(API_LIFETIME)
+}
+
+/// Asks the control planes in turn: the static endpoint first, then those that discovery found.
+async fn from_trustd(
+    root: &OSRootSecrets,
+    names: &CertSAN,
+    endpoints: &All<Endpoint>,
+    members: &All<Member>,
+) -> anyhow::Result<CertAndKey> {
+    let mut candidates: Vec<String> = Vec::new();
+    let mut add = |host: String| {
+        if !candidates.contains(&host) {
+            candidates.push(host);
+        }
+    };
+    for (_, endpoint) in endpoints.iter() {
+        endpoint.addresses.iter().for_each(|a| add(a.to_string()));
+        endpoint.hosts.iter().cloned().for_each(&mut add);
+    }
+    for (_, member) in members.iter().filter(|(_, m)| m.control_plane.is_some()) {
+        member.addresses.iter().for_each(|a| add(a.to_string()));
+    }
+    anyhow::ensure!(!candidates.is_empty(), "no control plane is known");
+    let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+    let key = PrivateKey::generate(KeyKind::Ed25519)?;
+    let csr = Csr::create(&key, &names.fqdn, &[], &names.dns_names, &names.ips)?;
+    let tls = pki::tls::client_config(&accepted, None)?;
+    let signed = api::trustd::sign_request(&candidates, &tls, &root.token.clone().into(), &csr).await?;
+    Ok(CertAndKey { crt: signed.crt, key: key.to_pem()? })
+}
+
+/// trustd's own server certificate; control planes only.
+#[derive(Default)]
+pub struct Trustd {
+    issued: Issued<(OSRootSecrets, CertSAN), TrustdCertificates>,
+}
+
+impl Reconcile for Trustd {
+    type Inputs = (One<MachineTypeResource>, One<OSRootSecrets>, Named<CertSAN, ApiNames>);
+    type Outputs = Outputs<TrustdCertificates>;
+
+    async fn reconcile(
+        &mut self,
+        (kind, root, names): Self::Inputs,
+        _: &Context,
+    ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        if kind.0 != MachineKind::ControlPlane {
+            return Ok(Outcome::done(Outputs::none()));
+        }
+        let now = SystemTime::now();
+        let key = ((*root).clone(), (*names).clone());
+        if let Some((certificates, left)) = self.issued.fresh(&key, now) {
+            return Ok(Outcome::done(Outputs::one("trustd", certificates)).requeue(left));
+        }
+        let authority = Authority::from_pair(&root.issuing_ca).context("use machine.ca to issue certificates")?;
+        let certificates =
+            TrustdCertificates { accepted_cas: root.accepted_cas.clone(), server: authority.sign(&server(&names, now))? };
+        let left = self.issued.keep(key, certificates.clone(), API_LIFETIME, now);
+        Ok(Outcome::done(Outputs::one("trustd", certificates)).requeue(left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_kept_until_half_its_life_or_a_change_of_names() {
+        let mut issued: Issued<&str, u32> = Issued::default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        assert_eq!(issued.fresh(&"a", now), None);
+        issued.keep("a", 7, Duration::from_secs(100), now);
+        assert_eq!(issued.fresh(&"a", now + Duration::from_secs(10)), Some((7, Duration::from_secs(40))));
+        assert_eq!(issued.fresh(&"b", now + Duration::from_secs(10)), None);
+        assert_eq!(issued.fresh(&"a", now + Duration::from_secs(50)), None);
+    }
+}

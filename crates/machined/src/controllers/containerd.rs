@@ -1,0 +1,156 @@
+//! containerd's configuration: its own file and one `hosts.toml` per registry.
+
+use std::fmt::Write;
+
+use config::view::{Registries, RegistryAuth, RegistryMirror, RegistryTls};
+use serde_json::Value;
+
+/// Where containerd's generated configuration lives.
+pub const DIRECTORY: &str = "/system/etc/cri";
+/// containerd's main configuration file.
+pub const CONFIG: &str = "/system/etc/cri/containerd.toml";
+/// The folder of `hosts.toml` files.
+pub const HOSTS: &str = "/system/etc/cri/hosts";
+/// Where Kubernetes' containerd listens.
+pub const SOCKET: &str = "/run/containerd/containerd.sock";
+
+/// What containerd has to know of the machine it runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Machine {
+    /// The kernel does not let us lower `oom_score_adj` (no CAP_SYS_RESOURCE): containers then keep ours.
+    pub restrict_oom_score_adj: bool,
+}
+
+/// A TOML basic string: JSON's escapes are a subset of TOML's.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The main configuration (format version 3, containerd 2.x).
+pub fn config(machine: Machine, pause_image: &str, registries: &Registries) -> String {
+    let mut out = format!(
+        r#"version = 3
+root = "/var/lib/containerd"
+state = "/run/containerd"
+disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
+
+[grpc]
+address = {socket}
+
+[plugins.'io.containerd.cri.v1.images']
+snapshotter = "overlayfs"
+discard_unpacked_layers = true
+image_pull_progress_timeout = "5m"
+
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+sandbox = {pause}
+
+[plugins.'io.containerd.cri.v1.images'.registry]
+config_path = {hosts}
+
+[plugins.'io.containerd.cri.v1.runtime']
+restrict_oom_score_adj = {restrict}
+enable_unprivileged_ports = true
+enable_unprivileged_icmp = true
+
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+bin_dirs = ["/opt/cni/bin", "/usr/lib/cni"]
+conf_dir = "/etc/cni/net.d"
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd]
+default_runtime_name = "runc"
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+BinaryName = "/usr/bin/runc"
+SystemdCgroup = false
+"#,
+        socket = quoted(SOCKET),
+        pause = quoted(pause_image),
+        hosts = quoted(HOSTS),
+        restrict = machine.restrict_oom_score_adj,
+    );
+    for (host, auth) in &registries.auths {
+        out.push_str(&auth_section(host, auth));
+    }
+    out
+}
+
+/// Credentials still live in the main configuration: `hosts.toml` has no place for them.
+fn auth_section(host: &str, auth: &RegistryAuth) -> String {
+    let mut out = format!("\n[plugins.'io.containerd.cri.v1.images'.registry.configs.{}.auth]\n", quoted(host));
+    let fields = [
+        ("username", auth.username.as_str()),
+        ("password", auth.password.as_str()),
+        ("auth", auth.auth.as_str()),
+        ("identitytoken", auth.identity_token.as_str()),
+    ];
+    for (name, value) in fields.into_iter().filter(|(_, v)| !v.is_empty()) {
+        let _ = writeln!(out, "{name} = {}", quoted(value));
+    }
+    out
+}
+
+/// A registry's `hosts.toml`: its mirrors in order, then itself unless that is switched off.
+pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: Option<&RegistryTls>) -> String {
+    let mut out = String::new();
+    if mirror.skip_fallback {
+        // Without a server line containerd would go on to the registry itself.
+        if let Some(last) = mirror.endpoints.last() {
+            let _ = writeln!(out, "server = {}", quoted(&last.url));
+        }
+    } else if host != "_default" {
+        let _ = writeln!(out, "server = {}", quoted(&upstream(host)));
+    }
+    for endpoint in &mirror.endpoints {
+        let url = endpoint.url.trim_end_matches('/');
+        let url = if endpoint.override_path { url.to_owned() } else { format!("{url}/v2") };
+        let _ = writeln!(out, "\n[host.{}]", quoted(&url));
+        let _ = writeln!(out, "capabilities = [\"pull\", \"resolve\"]");
+        // The path is always given in full, so that it means the same with and without `overridePath`.
+        let _ = writeln!(out, "override_path = true");
+        if let Some(tls) = tls {
+            tls_lines(&mut out, host, tls);
+        }
+    }
+    out
+}
+
+/// Where a registry itself answers.
+fn upstream(host: &str) -> String {
+    match host {
+        "docker.io" => "https://registry-1.docker.io".to_owned(),
+        host => format!("https://{host}"),
+    }
+}
+
+fn tls_lines(out: &mut String, host: &str, tls: &RegistryTls) {
+    if tls.insecure_skip_verify {
+        let _ = writeln!(out, "skip_verify = true");
+    }
+    if !tls.ca.is_empty() {
+        let _ = writeln!(out, "ca = {}", quoted(&tls_path(host, "ca.crt")));
+    }
+    if tls.client_identity.is_some() {
+        let (crt, key) = (tls_path(host, "client.crt"), tls_path(host, "client.key"));
+        let _ = writeln!(out, "client = [[{}, {}]]", quoted(&crt), quoted(&key));
+    }
+}
+
+/// Where a registry's TLS files are kept.
+pub fn tls_path(host: &str, file: &str) -> String {
+    format!("{HOSTS}/{}/{file}", folder(host))
+}
+
+/// A registry's folder under [`HOSTS`]: containerd writes a port as `host_port_`.
+pub fn folder(host: &str) -> String {
+    match host {
+        "*" => "_default".to_owned(),
+        host => match host.rsplit_once(':') {
+            Some((name, port)) => format!("{name}_{port}_"),
+            None => host.to_owned(),
+        },
+    }
+}

@@ -1,0 +1,98 @@
+//! The effect behind the local API balancer.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::Context as _;
+use resource::{Context, One, Outcome, Outputs, Reconcile};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::balancer::{self, Health, Upstreams};
+use crate::resources::k8s::{KubePrismConfig, KubePrismStatus};
+
+/// Runs the balancer on the configured port.
+#[derive(Default)]
+pub struct KubePrism {
+    running: Option<Running>,
+}
+
+struct Running {
+    address: SocketAddr,
+    upstreams: watch::Sender<Upstreams>,
+    health: watch::Receiver<Health>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Reconcile for KubePrism {
+    type Inputs = (One<KubePrismConfig>,);
+    type Outputs = Outputs<KubePrismStatus>;
+
+    async fn reconcile(&mut self, (config,): Self::Inputs, cx: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
+        let port = u16::try_from(config.port).with_context(|| format!("{} is not a port", config.port))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if self.running.as_ref().is_none_or(|r| r.address != address) {
+            self.running = None;
+            self.running = Some(start(address, cx).await?);
+        }
+        let Some(running) = &self.running else { return Ok(Outcome::unchanged()) };
+        let upstreams = upstreams(&config).await;
+        running.upstreams.send_if_modified(|current| {
+            let changed = *current != upstreams;
+            *current = upstreams;
+            changed
+        });
+        let healthy = running.health.borrow().values().any(|h| *h);
+        let status = KubePrismStatus { host: address.to_string(), healthy };
+        Ok(Outcome::done(Outputs::one("k8s-loadbalancer", status)))
+    }
+
+    async fn idle(&mut self, _: &Context) -> anyhow::Result<()> {
+        self.running = None;
+        Ok(())
+    }
+}
+
+async fn start(address: SocketAddr, cx: &Context) -> anyhow::Result<Running> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address} for the API balancer"))?;
+    let (upstreams, receiver) = watch::channel(Upstreams::new());
+    let (sender, health) = watch::channel(Health::new());
+    let serving = tokio::spawn(async move {
+        if let Err(error) = balancer::serve(listener, receiver, sender).await {
+            tracing::error!(%error, "the API balancer ended");
+        }
+    });
+    let (mut changes, waker) = (health.clone(), cx.waker.clone());
+    let watching = tokio::spawn(async move {
+        while changes.changed().await.is_ok() {
+            waker.wake();
+        }
+    });
+    Ok(Running { address, upstreams, health, tasks: [serving, watching] })
+}
+
+/// Addresses of the endpoints; a name that does not resolve now is left out and tried again at the next change.
+async fn upstreams(config: &KubePrismConfig) -> Upstreams {
+    let mut found = Upstreams::new();
+    for endpoint in &config.endpoints {
+        let Ok(port) = u16::try_from(endpoint.port) else { continue };
+        let addresses: Vec<IpAddr> = match (endpoint.host.as_str(), endpoint.host.parse()) {
+            ("localhost", _) => vec![Ipv4Addr::LOCALHOST.into()],
+            (_, Ok(address)) => vec![address],
+            (name, Err(_)) => crate::names::resolve(name).await.unwrap_or_default(),
+        };
+        for address in addresses {
+            let upstream = SocketAddr::from((address, port));
+            if !found.contains(&upstream) {
+                found.push(upstream);
+            }
+        }
+    }
+    found
+}

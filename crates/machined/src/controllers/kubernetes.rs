@@ -1,0 +1,416 @@
+//! Kubernetes on this node: from the configuration to static pods, the kubelet's specification and manifests.
+//!
+//! How things are rendered is in [`crate::kubernetes`]; this is the wiring, and which version of what a pod was made
+//! from, so that a change restarts it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use anyhow::Context as _;
+use config::view::{self, Component as ComponentView};
+use config::{Config, MachineType};
+use resource::{All, Named, One, Outputs};
+use serde_json::{Map, Value};
+
+use super::files::file;
+use super::secrets::{local_endpoint, nth_address};
+use crate::kubernetes::configs::{AdmissionPlugin, Authorizer, authorizers, default_admission};
+use crate::kubernetes::files::{self, File};
+use crate::kubernetes::kubelet::{self, Host, Kubelet};
+use crate::kubernetes::pki::{BootstrapToken, DynamicCerts, kubelet_bootstrap_kubeconfig};
+use crate::kubernetes::pods::{Component, ExtraVolume, Resources, Versions};
+use crate::kubernetes::static_pods::{self, ApiServer, ControllerManager, Scheduler};
+use crate::kubernetes::version::Version;
+use crate::machine_config::parsed;
+use crate::resources::config::{MachineConfig, MachineKind, MachineType as MachineTypeResource};
+use crate::resources::k8s as spec;
+use crate::resources::keelson::{FileSetStatus, FileSpec, HostCapability};
+use crate::resources::secrets::{
+    EtcdRootSecrets, EtcdSecrets, KubeletSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
+};
+
+/// The set of configuration files of the control plane's pods.
+pub const CONFIG_SET: &str = "kubernetes-config";
+/// The set of their secrets.
+pub const SECRET_SET: &str = "kubernetes-secrets";
+
+resource::id!(
+    /// The status of the server of static pods.
+    pub PodServer = "static-pod-server-status"
+);
+
+/// The configuration, if this is a control plane.
+fn control_plane(config: &MachineConfig) -> anyhow::Result<Option<std::sync::Arc<Config>>> {
+    let config = parsed(config)?;
+    Ok((config.machine_type() == Some(MachineType::ControlPlane)).then_some(config))
+}
+
+/// Converts between two forms of the same thing that have one JSON form.
+fn same<T: serde::de::DeserializeOwned>(value: &impl serde::Serialize) -> anyhow::Result<T> {
+    Ok(serde_json::from_value(serde_json::to_value(value)?)?)
+}
+
+fn component(view: &ComponentView, versions: Versions) -> anyhow::Result<Component> {
+    let quantities = |value: Option<&Value>| -> BTreeMap<String, String> {
+        let entries = value.and_then(Value::as_object).into_iter().flatten();
+        entries.map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), ToOwned::to_owned))).collect()
+    };
+    let resources = view.resources.clone().unwrap_or_default();
+    Ok(Component {
+        image: view.image.clone(),
+        extra_args: extra_args(&view.extra_args),
+        extra_volumes: view
+            .extra_volumes
+            .iter()
+            .map(|v| ExtraVolume {
+                name: String::new(),
+                host_path: v.host_path.clone().unwrap_or_default(),
+                mount_path: v.mount_path.clone().unwrap_or_default(),
+                read_only: v.readonly.unwrap_or_default(),
+            })
+            .collect(),
+        environment_variables: view.env.clone(),
+        resources: Resources {
+            requests: quantities(resources.requests.as_ref()),
+            limits: quantities(resources.limits.as_ref()),
+        },
+        versions,
+    })
+}
+
+fn extra_args(args: &config::schema::types::Args) -> crate::kubernetes::ExtraArgs {
+    args.iter().map(|(name, value)| (name.clone(), value.values().to_vec())).collect()
+}
+
+/// The API server as the configuration wants it.
+pub fn api_server_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::APIServerConfig>> {
+    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let view = view::api_server(&config);
+    let server = ApiServer {
+        component: component(&view.component, Versions::default())?,
+        control_plane_endpoint: view::endpoint(&config).unwrap_or_default(),
+        etcd_servers: vec!["https://127.0.0.1:2379".to_owned()],
+        local_port: view.port,
+        service_cidrs: view::kubernetes_network(&config).service_subnets,
+        advertised_address: "$(POD_IP)".to_owned(),
+    };
+    Ok(Outputs::one("kube-apiserver", same(&server)?))
+}
+
+/// The controller manager as the configuration wants it.
+pub fn controller_manager_config(
+    config: One<MachineConfig>,
+) -> anyhow::Result<Outputs<spec::ControllerManagerConfig>> {
+    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let view = view::controller_manager(&config);
+    let network = view::kubernetes_network(&config);
+    let manager = ControllerManager {
+        component: component(&view, Versions::default())?,
+        cloud_provider: cloud_provider(&config),
+        pod_cidrs: network.pod_subnets,
+        service_cidrs: network.service_subnets,
+    };
+    let mut spec: spec::ControllerManagerConfig = same(&manager)?;
+    spec.enabled = view.enabled;
+    Ok(Outputs::one("kube-controller-manager", spec))
+}
+
+fn cloud_provider(config: &Config) -> String {
+    let external = config.cluster().and_then(|c| c.external_cloud_provider.as_ref()).and_then(|e| e.enabled);
+    if external.unwrap_or_default() { "external".to_owned() } else { String::new() }
+}
+
+/// The scheduler as the configuration wants it.
+pub fn scheduler_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::SchedulerConfig>> {
+    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let view = view::scheduler(&config);
+    let scheduler = Scheduler { component: component(&view.component, Versions::default())? };
+    let mut spec: spec::SchedulerConfig = same(&scheduler)?;
+    spec.enabled = view.component.enabled;
+    Ok(Outputs::one("kube-scheduler", spec))
+}
+
+fn object(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        Some(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Configuration files of the control plane's pods.
+pub fn config_files(config: One<MachineConfig>) -> anyhow::Result<Outputs<FileSpec>> {
+    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let server = view::api_server(&config);
+    let mut admission: Vec<AdmissionPlugin> = server
+        .admission
+        .iter()
+        .map(|(name, value)| AdmissionPlugin { name: name.clone(), configuration: object(Some(value.clone())) })
+        .collect();
+    if admission.is_empty() {
+        admission = default_admission();
+    }
+    let chain: Vec<Authorizer> = server
+        .authorizers
+        .iter()
+        .map(|a| Authorizer { kind: a.kind.clone(), name: a.name.clone(), webhook: object(a.webhook.clone()) })
+        .collect();
+    let scheduler = object(view::scheduler(&config).config);
+    let rendered = files::configs(&files::Configs {
+        version: Version::of_image(&server.component.image),
+        admission: &admission,
+        audit_policy: server.audit_policy.as_ref(),
+        authorizers: &authorizers(&chain),
+        scheduler: &scheduler,
+    });
+    specs(CONFIG_SET, rendered)
+}
+
+fn specs(set: &str, files: Vec<File>) -> anyhow::Result<Outputs<FileSpec>> {
+    files
+        .into_iter()
+        .map(|f| {
+            let contents = f.content.expose_str().with_context(|| format!("{} is not text", f.path))?.to_owned();
+            Ok((f.path, file(set, contents, 0o400, f.owner)))
+        })
+        .collect()
+}
+
+/// Secrets of the control plane's pods, as files.
+pub fn secret_files(
+    root: One<KubernetesRootSecrets>,
+    etcd_root: One<EtcdRootSecrets>,
+    etcd: One<EtcdSecrets>,
+    certs: One<KubernetesDynamicCerts>,
+    kubeconfigs: One<KubernetesSecrets>,
+) -> anyhow::Result<Outputs<FileSpec>> {
+    let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+    let secret = |text: &str| (!text.is_empty()).then(|| pki::Secret::from(text.to_owned()));
+    let (secretbox, aescbc) = (secret(&root.secretbox_encryption_secret), secret(&root.aes_cbc_encryption_secret));
+    let rendered = files::secrets(&files::Secrets {
+        kubernetes_ca: &root.issuing_ca,
+        accepted_cas: &accepted,
+        aggregator_ca: &root.aggregator_ca.crt,
+        etcd_ca: &etcd_root.etcd_ca.crt,
+        etcd_client: &etcd.etcd_api_server,
+        certs: &DynamicCerts {
+            api_server: certs.api_server.clone(),
+            kubelet_client: certs.api_server_kubelet_client.clone(),
+            front_proxy: certs.front_proxy.clone(),
+        },
+        service_account_key: &root.service_account.key,
+        secretbox: secretbox.as_ref(),
+        aescbc: aescbc.as_ref(),
+        controller_manager_kubeconfig: &kubeconfigs.controller_manager_kubeconfig.clone().into(),
+        scheduler_kubeconfig: &kubeconfigs.scheduler_kubeconfig.clone().into(),
+    })
+    .context("make the secrets of the control plane")?;
+    specs(SECRET_SET, rendered)
+}
+
+/// Whether the control plane's secrets are on disk.
+pub fn secret_status(files: All<FileSetStatus>) -> Outputs<spec::SecretStatus> {
+    let status = |set: &FileSetStatus| spec::SecretStatus { ready: true, version: set.version.clone() };
+    files.get(SECRET_SET).map(|s| Outputs::one("static-pods", status(s))).unwrap_or_default()
+}
+
+/// Whether the control plane's configuration files are on disk.
+pub fn config_status(files: All<FileSetStatus>) -> Outputs<spec::ConfigStatus> {
+    let status = |set: &FileSetStatus| spec::ConfigStatus { ready: true, version: set.version.clone() };
+    files.get(CONFIG_SET).map(|s| Outputs::one("static-pods", status(s))).unwrap_or_default()
+}
+
+/// The control plane's pods, once what they read is there.
+pub fn static_pods(
+    secrets: One<spec::SecretStatus>,
+    configs: One<spec::ConfigStatus>,
+    server: One<spec::APIServerConfig>,
+    manager: One<spec::ControllerManagerConfig>,
+    scheduler: One<spec::SchedulerConfig>,
+) -> anyhow::Result<Outputs<spec::StaticPod>> {
+    let versions = |config: String| Versions {
+        config,
+        config_files: configs.version.clone(),
+        secrets: secrets.version.clone(),
+    };
+    let mut pods = Outputs::none();
+    let mut rendered: ApiServer = same(&*server)?;
+    rendered.component.versions = versions(server.resource().version());
+    pods.insert("kube-apiserver", spec::StaticPod(static_pods::api_server(&rendered)?));
+    if manager.enabled {
+        let mut rendered: ControllerManager = same(&*manager)?;
+        rendered.component.versions = versions(manager.resource().version());
+        pods.insert("kube-controller-manager", spec::StaticPod(static_pods::controller_manager(&rendered)?));
+    }
+    if scheduler.enabled {
+        let mut rendered: Scheduler = same(&*scheduler)?;
+        rendered.component.versions = versions(scheduler.resource().version());
+        pods.insert("kube-scheduler", spec::StaticPod(static_pods::scheduler(&rendered)?));
+    }
+    Ok(pods)
+}
+
+/// Pods that the configuration adds to this machine.
+pub fn extra_static_pods(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::StaticPod>> {
+    let config = parsed(&config)?;
+    let mut pods = Outputs::none();
+    for pod in view::static_pods(&config) {
+        let name = pod["metadata"]["name"].as_str().context("machine.pods: a pod has no metadata.name")?.to_owned();
+        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
+        pods.insert(format!("{namespace}-{name}"), spec::StaticPod(pod));
+    }
+    Ok(pods)
+}
+
+/// The node's name in Kubernetes: its host name, with the domain if asked for.
+pub fn nodename(
+    config: One<MachineConfig>,
+    hostname: One<crate::resources::network::HostnameStatus>,
+) -> anyhow::Result<Outputs<spec::Nodename>> {
+    let settings = view::node_settings(&*parsed(&config)?);
+    let name = if settings.register_with_fqdn { super::discovery::fqdn(&hostname) } else { hostname.hostname.clone() };
+    Ok(Outputs::one(
+        "nodename",
+        spec::Nodename {
+            nodename: name.to_lowercase(),
+            hostname_version: hostname.resource().version(),
+            skip_node_registration: settings.skip_registration,
+        },
+    ))
+}
+
+/// The kubelet as the configuration wants it.
+pub fn kubelet_config(
+    config: One<MachineConfig>,
+    server: Named<spec::StaticPodServerStatus, PodServer>,
+) -> anyhow::Result<Outputs<spec::KubeletConfig>> {
+    let config = parsed(&config)?;
+    let kubelet = view::kubelet(&config);
+    let settings = view::node_settings(&config);
+    let network = view::kubernetes_network(&config);
+    let dns = if kubelet.cluster_dns.is_empty() {
+        network.service_subnets.iter().filter_map(|s| nth_address(s, 10)).map(|a| a.to_string()).collect()
+    } else {
+        kubelet.cluster_dns.clone()
+    };
+    Ok(Outputs::one(
+        "kubelet",
+        spec::KubeletConfig {
+            image: kubelet.image.clone(),
+            cluster_dns: dns,
+            cluster_domain: network.dns_domain,
+            extra_args: extra_args(&kubelet.extra_args).into_iter().map(|(k, v)| (k, v.into())).collect(),
+            extra_mounts: same(&kubelet.extra_mounts.iter().map(mount).collect::<Vec<_>>())?,
+            extra_config: kubelet.extra_config.clone().map(|v| same(&v)).transpose()?.unwrap_or_default(),
+            cloud_provider_external: cloud_provider(&config) == "external",
+            default_runtime_seccomp_enabled: kubelet.default_seccomp_profile,
+            skip_node_registration: settings.skip_registration,
+            static_pod_list_url: server.url.clone(),
+            disable_manifests_directory: kubelet.disable_manifests_directory,
+            enable_fs_quota_monitoring: false,
+            credential_provider_config: kubelet.credential_providers.clone().map(|v| same(&v)).transpose()?.unwrap_or_default(),
+            allow_scheduling_on_control_plane: settings.allow_scheduling_on_control_planes,
+        },
+    ))
+}
+
+fn mount(mount: &config::v1alpha1::ExtraMount) -> Value {
+    serde_json::json!({
+        "destination": mount.destination, "type": mount.kind, "source": mount.source, "options": mount.options,
+    })
+}
+
+/// What the kubelet is started with.
+pub fn kubelet_spec(
+    kind: One<MachineTypeResource>,
+    kubelet: One<spec::KubeletConfig>,
+    nodename: One<spec::Nodename>,
+    addresses: One<spec::NodeIP>,
+    host: One<HostCapability>,
+) -> anyhow::Result<Outputs<spec::KubeletSpec>> {
+    let mut input: Kubelet = same(&*kubelet)?;
+    input.extra_args = kubelet.extra_args.iter().map(|(k, v)| (k.clone(), v.values.clone())).collect();
+    input.nodename = nodename.nodename.clone();
+    input.node_ips.clone_from(&addresses.addresses);
+    input.control_plane = kind.0 == MachineKind::ControlPlane;
+    input.host = Host { container: host.mode == "container", cgroup_v1: host.cgroups != "v2", ..Host::default() };
+    let rendered = kubelet::render(&input)?;
+    Ok(Outputs::one(
+        "kubelet",
+        spec::KubeletSpec {
+            image: kubelet.image.clone(),
+            args: rendered.args,
+            extra_mounts: kubelet.extra_mounts.clone(),
+            expected_nodename: rendered.expected_nodename,
+            config: same(&rendered.config)?,
+            credential_provider_config: kubelet.credential_provider_config.clone(),
+        },
+    ))
+}
+
+/// The kubelet's files: its configuration, whom it trusts, and what it joins with.
+pub fn kubelet_files(
+    spec: One<spec::KubeletSpec>,
+    secrets: One<KubeletSecrets>,
+    config: One<MachineConfig>,
+) -> anyhow::Result<Outputs<FileSpec>> {
+    let config = parsed(&config)?;
+    let ca: Vec<u8> = secrets.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+    let token = BootstrapToken {
+        id: secrets.bootstrap_token_id.clone(),
+        secret: secrets.bootstrap_token_secret.clone().into(),
+    };
+    let join = kubelet_bootstrap_kubeconfig(&local_endpoint(&config), &ca, &token)?;
+    let text = |bytes: &[u8]| anyhow::Ok(std::str::from_utf8(bytes).context("a certificate is not text")?.to_owned());
+    let mut files = Outputs::none();
+    let mut add = |path: &str, contents: String, mode: u32| files.insert(path, file("kubelet", contents, mode, 0));
+    add(kubelet::CONFIG, serde_json::to_string_pretty(&spec.config)?, 0o600);
+    add("/etc/kubernetes/pki/ca.crt", text(&ca)?, 0o644);
+    add("/etc/kubernetes/bootstrap-kubeconfig", text(join.expose())?, 0o600);
+    Ok(files)
+}
+
+/// Labels the configuration gives this node, and those of its role.
+pub fn node_labels(
+    config: One<MachineConfig>,
+    kind: One<MachineTypeResource>,
+) -> anyhow::Result<Outputs<spec::NodeLabelSpec>> {
+    let mut labels = view::node_settings(&*parsed(&config)?).labels;
+    labels.extend(kubelet::own_labels(kind.0 == MachineKind::ControlPlane));
+    Ok(labels.into_iter().map(|(key, value)| (key.clone(), spec::NodeLabelSpec { key, value })).collect())
+}
+
+/// Annotations the configuration gives this node.
+pub fn node_annotations(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::NodeAnnotationSpec>> {
+    let annotations = view::node_settings(&*parsed(&config)?).annotations;
+    Ok(annotations.into_iter().map(|(key, value)| (key.clone(), spec::NodeAnnotationSpec { key, value })).collect())
+}
+
+/// Taints the configuration gives this node (`key: value:Effect`), and that of control planes.
+pub fn node_taints(
+    config: One<MachineConfig>,
+    kind: One<MachineTypeResource>,
+) -> anyhow::Result<Outputs<spec::NodeTaintSpec>> {
+    let settings = view::node_settings(&*parsed(&config)?);
+    let mut taints = Outputs::none();
+    for (key, text) in &settings.taints {
+        let (value, effect) = text.rsplit_once(':').unwrap_or(("", text));
+        let spec = spec::NodeTaintSpec { key: key.clone(), effect: effect.to_owned(), value: value.to_owned() };
+        taints.insert(key.clone(), spec);
+    }
+    if kind.0 == MachineKind::ControlPlane && !settings.allow_scheduling_on_control_planes {
+        let key = kubelet::CONTROL_PLANE_TAINT.to_owned();
+        taints.insert(key.clone(), spec::NodeTaintSpec { key, effect: "NoSchedule".to_owned(), value: String::new() });
+    }
+    Ok(taints)
+}
+
+/// The static endpoint of the control plane.
+pub fn static_endpoint(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::Endpoint>> {
+    let config = parsed(&config)?;
+    let Some((host, _)) = super::discovery::control_plane_endpoint(&config) else { return Ok(Outputs::none()) };
+    let endpoint = match host.parse::<IpAddr>() {
+        Ok(address) => spec::Endpoint { addresses: vec![address], hosts: vec![] },
+        Err(_) => spec::Endpoint { addresses: vec![], hosts: vec![host] },
+    };
+    Ok(Outputs::one("controlplane", endpoint))
+}

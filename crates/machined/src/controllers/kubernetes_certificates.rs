@@ -1,0 +1,129 @@
+//! Certificates of etcd and of the control plane, issued by this node from the cluster's authorities.
+
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use pki::Authority;
+use resource::types::Prefix;
+use resource::{Context, Named, One, Outcome, Outputs, Reconcile};
+
+use super::certificates::Issued;
+use crate::kubernetes::pki::{self as kubernetes, Client, LIFETIME, Names};
+use crate::machine_config::parsed;
+use crate::resources::config::MachineConfig;
+use crate::resources::k8s::Nodename;
+use crate::resources::network::NodeAddress;
+use crate::resources::secrets::{
+    CertSAN, EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
+};
+
+resource::id!(
+    /// The names of the API server.
+    pub KubernetesNames = "k8s"
+);
+resource::id!(
+    /// All addresses the node has had.
+    pub Routed = "routed-no-k8s"
+);
+
+/// etcd's certificates.
+#[derive(Default)]
+pub struct Etcd {
+    issued: Issued<(EtcdRootSecrets, String, Vec<IpAddr>), EtcdSecrets>,
+}
+
+impl Reconcile for Etcd {
+    type Inputs = (One<EtcdRootSecrets>, One<Nodename>, Named<NodeAddress, Routed>);
+    type Outputs = Outputs<EtcdSecrets>;
+
+    async fn reconcile(
+        &mut self,
+        (root, nodename, addresses): Self::Inputs,
+        _: &Context,
+    ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        let now = SystemTime::now();
+        let addresses: Vec<IpAddr> = addresses.addresses.iter().map(Prefix::addr).collect();
+        let key = ((*root).clone(), nodename.nodename.clone(), addresses.clone());
+        if let Some((secrets, left)) = self.issued.fresh(&key, now) {
+            return Ok(Outcome::done(Outputs::one("etcd", secrets)).requeue(left));
+        }
+        let authority = Authority::from_pair(&root.etcd_ca).context("use cluster.etcd.ca to issue certificates")?;
+        let requests = kubernetes::etcd(&nodename.nodename, &addresses, now);
+        let secrets = EtcdSecrets {
+            etcd: authority.sign(&requests.server)?,
+            etcd_peer: authority.sign(&requests.peer)?,
+            etcd_admin: authority.sign(&requests.admin)?,
+            etcd_api_server: authority.sign(&requests.api_server)?,
+        };
+        let left = self.issued.keep(key, secrets.clone(), LIFETIME, now);
+        Ok(Outcome::done(Outputs::one("etcd", secrets)).requeue(left))
+    }
+}
+
+/// The API server's certificates.
+#[derive(Default)]
+pub struct Dynamic {
+    issued: Issued<(KubernetesRootSecrets, CertSAN), KubernetesDynamicCerts>,
+}
+
+impl Reconcile for Dynamic {
+    type Inputs = (One<KubernetesRootSecrets>, Named<CertSAN, KubernetesNames>);
+    type Outputs = Outputs<KubernetesDynamicCerts>;
+
+    async fn reconcile(&mut self, (root, names): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
+        let now = SystemTime::now();
+        let key = ((*root).clone(), (*names).clone());
+        if let Some((certs, left)) = self.issued.fresh(&key, now) {
+            return Ok(Outcome::done(Outputs::one("k8s-dynamic-certs", certs)).requeue(left));
+        }
+        let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
+        let aggregator = Authority::from_pair(&root.aggregator_ca).context("use cluster.aggregatorCA")?;
+        let names = Names { dns: names.dns_names.clone(), ips: names.ips.clone() };
+        let issued = kubernetes::issue(&authority, &aggregator, &names, now)?;
+        let certs = KubernetesDynamicCerts {
+            api_server: issued.api_server,
+            api_server_kubelet_client: issued.kubelet_client,
+            front_proxy: issued.front_proxy,
+        };
+        let left = self.issued.keep(key, certs.clone(), LIFETIME, now);
+        Ok(Outcome::done(Outputs::one("k8s-dynamic-certs", certs)).requeue(left))
+    }
+}
+
+/// Kubeconfigs of the control plane and of administrators.
+#[derive(Default)]
+pub struct Kubeconfigs {
+    issued: Issued<KubernetesRootSecrets, KubernetesSecrets>,
+}
+
+impl Reconcile for Kubeconfigs {
+    type Inputs = (One<KubernetesRootSecrets>, One<MachineConfig>);
+    type Outputs = Outputs<KubernetesSecrets>;
+
+    async fn reconcile(&mut self, (root, config): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
+        let now = SystemTime::now();
+        let key = (*root).clone();
+        if let Some((secrets, left)) = self.issued.fresh(&key, now) {
+            return Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left));
+        }
+        let config = parsed(&config)?;
+        let admin = config.cluster().and_then(|c| c.admin_kubeconfig.as_ref()).and_then(|a| a.cert_lifetime);
+        let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
+        let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+        let local = root.local_endpoint.to_string();
+        let server = root.endpoint.to_string();
+        let make = |client: Client, server: &str, ttl| -> anyhow::Result<String> {
+            let secret = kubernetes::kubeconfig(client, &root.name, server, &authority, &accepted, ttl, now)?;
+            Ok(secret.expose_str()?.to_owned())
+        };
+        let secrets = KubernetesSecrets {
+            scheduler_kubeconfig: make(Client::Scheduler, &local, LIFETIME)?,
+            controller_manager_kubeconfig: make(Client::ControllerManager, &local, LIFETIME)?,
+            localhost_admin_kubeconfig: make(Client::LocalhostAdmin, &local, LIFETIME)?,
+            admin_kubeconfig: make(Client::Admin, &server, admin.unwrap_or(LIFETIME))?,
+        };
+        let left = self.issued.keep(key, secrets.clone(), admin.unwrap_or(LIFETIME).min(LIFETIME), now);
+        Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left))
+    }
+}

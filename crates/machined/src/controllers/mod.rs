@@ -1,0 +1,186 @@
+//! The controllers: pure derivations and effects, by area, and the graph that wires them by their signatures.
+
+pub mod addresses;
+pub mod bootstrap_manifests;
+pub mod certificates;
+pub mod containerd;
+pub mod discovery;
+pub mod etcd;
+pub mod files;
+pub mod kube_prism;
+pub mod kubernetes;
+pub mod kubernetes_certificates;
+pub mod machine;
+pub mod machine_status;
+pub mod manifests;
+pub mod nodes;
+//pub mod observe;
+pub mod registries;
+pub mod run;
+pub mod secrets;
+pub mod services;
+pub mod static_pods;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::pull::Puller;
+use resource::{Graph, Spec};
+use tokio::sync::watch;
+
+use crate::clients::cri::Cri;
+use crate::events::Events;
+use crate::resources::cluster::Affiliate;
+use crate::resources::k8s::StaticPod;
+use crate::resources::keelson::{DesiredService, FileSpec};
+use crate::sequence::Sequencer;
+use crate::services::supervisor::Supervisor;
+
+/// What the effects act on.
+pub struct World {
+    /// Runs services.
+    pub supervisor: Supervisor,
+    /// Tells what happened.
+    pub events: Events,
+    /// What ends the node's run.
+    pub sequencer: Sequencer,
+    /// How the node pulls images.
+    pub puller: watch::Sender<Option<Arc<Puller>>>,
+    /// containerd.
+    pub cri: Cri,
+    /// Where identity and configuration are kept.
+    pub state: PathBuf,
+}
+
+/// All controllers of a node in container mode.
+pub fn graph(world: &World) -> Graph {
+    let graph = Graph::new()
+        .shared::<DesiredService>(DesiredService::NAMESPACE)
+        .shared::<FileSpec>(FileSpec::NAMESPACE)
+        .shared::<StaticPod>(StaticPod::NAMESPACE)
+        .shared::<Affiliate>(Affiliate::NAMESPACE);
+    //let graph = observe::add(graph, &observe::World::of_node(&world.state));
+    let graph = machine(graph, world);
+    let graph = secrets(graph);
+    let graph = cluster(graph);
+    let graph = etcd(graph);
+    kubernetes(graph)
+}
+
+/// The machine itself: type, addresses, files, services.
+fn machine(graph: Graph, world: &World) -> Graph {
+    let puller = registries::NodePuller { puller: world.puller.clone(), roots: Arc::new(machine::trusted_roots()) };
+    graph
+        .derive("config.MachineTypeController", machine::machine_type)
+        .derive("runtime.MaintenanceConfigController", machine::maintenance)
+        .derive("runtime.APIServiceConfigController", machine::api_service)
+        .derive("k8s.AddressFilterController", addresses::address_filters)
+        .derive("network.NodeAddressController", addresses::node_addresses)
+        .derive("cri.RegistriesConfigController", registries::resource)
+        .derive("cri.RegistryFilesController", registries::files)
+        .reconcile("cri.NodePullController", puller)
+        .reconcile("files.FileController", files::Files::new(Path::new("/")))
+        .derive("runtime.GateServicesController", services::gates)
+        .derive("runtime.ContainerRuntimeServiceController", services::container_runtime)
+        .derive("runtime.EtcdServiceController", services::etcd)
+        .derive("runtime.KubeletServiceController", services::kubelet)
+        .reconcile("v1alpha1.ServiceController", run::Services::new(world.supervisor.clone()))
+        .reconcile(
+            "runtime.MachineStatusController",
+            machine_status::Status::new(world.sequencer.clone(), world.events.clone()),
+        )
+}
+
+/// Authorities and certificates.
+fn secrets(graph: Graph) -> Graph {
+    graph
+        .derive("secrets.RootOSController", secrets::os_root)
+        .derive("secrets.RootEtcdController", secrets::etcd_root)
+        .derive("secrets.RootKubernetesController", secrets::kubernetes_root)
+        .derive("secrets.KubeletController", secrets::kubelet_secrets)
+        .derive("secrets.CertSANsController", secrets::cert_sans)
+        .reconcile("secrets.APIController", certificates::Api::default())
+        .reconcile("secrets.TrustdController", certificates::Trustd::default())
+        .reconcile("secrets.EtcdController", kubernetes_certificates::Etcd::default())
+        .reconcile("secrets.KubernetesDynamicCertsController", kubernetes_certificates::Dynamic::default())
+        .reconcile("secrets.KubernetesController", kubernetes_certificates::Kubeconfigs::default())
+}
+
+/// Other nodes.
+fn cluster(graph: Graph) -> Graph {
+    graph
+        .derive("cluster.InfoController", discovery::info)
+        .derive("cluster.ConfigController", discovery::discovery_config)
+        .derive("cluster.LocalAffiliateController", discovery::local_affiliate)
+        .derive("cluster.MemberController", discovery::members)
+        .derive("cluster.EndpointController", discovery::endpoints)
+        .derive("k8s.KubePrismEndpointsController", discovery::kube_prism_endpoints)
+        .derive("k8s.KubePrismConfigController", discovery::kube_prism_config)
+        .reconcile("k8s.KubePrismController", kube_prism::KubePrism::default())
+        .reconcile("cluster.KubernetesRegistryController", nodes::Watch::default())
+}
+
+/// etcd's member.
+fn etcd(graph: Graph) -> Graph {
+    graph
+        .derive("etcd.ConfigController", etcd::config)
+        .derive("etcd.SpecController", etcd::spec)
+        .derive("etcd.PKIFilesController", etcd::files)
+        .derive("etcd.PKIController", etcd::pki_status)
+        .reconcile("etcd.LaunchController", etcd::Launch)
+        .reconcile("etcd.MemberController", etcd::Membership)
+}
+
+/// Kubernetes on this node.
+fn kubernetes(graph: Graph) -> Graph {
+    graph
+        .derive("k8s.NodeIPConfigController", addresses::node_ip_config)
+        .derive("k8s.NodeIPController", addresses::node_ip)
+        .derive("k8s.NodenameController", kubernetes::nodename)
+        .derive("k8s.NodeLabelSpecController", kubernetes::node_labels)
+        .derive("k8s.NodeAnnotationSpecController", kubernetes::node_annotations)
+        .derive("k8s.NodeTaintSpecController", kubernetes::node_taints)
+        .reconcile("k8s.NodeApplyController", nodes::Apply)
+        .derive("k8s.StaticEndpointController", kubernetes::static_endpoint)
+        .derive("k8s.ControlPlaneAPIServerController", kubernetes::api_server_config)
+        .derive("k8s.ControlPlaneControllerManagerController", kubernetes::controller_manager_config)
+        .derive("k8s.ControlPlaneSchedulerController", kubernetes::scheduler_config)
+        .derive("k8s.ControlPlaneConfigFilesController", kubernetes::config_files)
+        .derive("k8s.ControlPlaneSecretFilesController", kubernetes::secret_files)
+        .derive("k8s.RenderSecretsStaticPodController", kubernetes::secret_status)
+        .derive("k8s.RenderConfigsStaticPodController", kubernetes::config_status)
+        .derive("k8s.ControlPlaneStaticPodController", kubernetes::static_pods)
+        .derive("k8s.ExtraStaticPodController", kubernetes::extra_static_pods)
+        .reconcile("k8s.StaticPodServerController", static_pods::StaticPodServer::default())
+        .derive("k8s.KubeletConfigController", kubernetes::kubelet_config)
+        .derive("k8s.KubeletSpecController", kubernetes::kubelet_spec)
+        .derive("k8s.KubeletFilesController", kubernetes::kubelet_files)
+        .derive("k8s.ControlPlaneBootstrapManifestsController", bootstrap_manifests::settings)
+        .derive("k8s.ControlPlaneExtraManifestsController", bootstrap_manifests::extra)
+        .derive("k8s.ManifestController", bootstrap_manifests::manifests)
+        .reconcile("k8s.ManifestApplyController", manifests::Apply::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_controllers_fit_together() {
+        let events = Events::default();
+        let (sequencer, _requests) = Sequencer::new(events.clone());
+        let runner = Arc::new(crate::services::sandbox::SandboxRunner::new(None, watch::channel(None).1));
+        let world = World {
+            supervisor: Supervisor::new(runner, events.clone(), crate::logs::Logs::default()),
+            events,
+            sequencer,
+            puller: watch::channel(None).0,
+            cri: Cri::new(Path::new("/nowhere")),
+            state: PathBuf::from("/nowhere"),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _inside = runtime.enter();
+        let controllers = graph(&world).build().unwrap();
+        assert!(controllers.names().count() > 40);
+    }
+}

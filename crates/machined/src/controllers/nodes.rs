@@ -1,0 +1,402 @@
+//! This node as Kubernetes knows it: labels, annotations and taints of the configuration, its status, and the
+//! announcements that other nodes read (the Kubernetes registry of discovery).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::StreamExt;
+use k8s::resources::NODES;
+use k8s::{Client, DeleteOptions, Event, ListOptions, Patch};
+use resource::{All, Context, One, Outcome, Outputs, Reconcile};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::resources::config::MachineKind;
+use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
+use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
+
+/// The kubelet's own credentials: what a node may do to itself, it does as itself.
+const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";
+/// Time between two tries while the API or the credentials are not there.
+const RETRY: Duration = Duration::from_secs(1);
+/// Annotations that remember what of a node came from the configuration, so that it can be taken back.
+const OWNED_LABELS: &str = "talos.dev/owned-labels";
+const OWNED_ANNOTATIONS: &str = "talos.dev/owned-annotations";
+const OWNED_TAINTS: &str = "talos.dev/owned-taints";
+/// Annotations of the registry.
+const NODE_ID: &str = "cluster.talos.dev/node-id";
+const SELF_IPS: &str = "networking.talos.dev/self-ips";
+const API_PORT: &str = "networking.talos.dev/api-server-port";
+/// The label that makes a node a control plane.
+pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+
+/// A client with the kubelet's credentials, once it has some.
+fn kubelet_client() -> anyhow::Result<Client> {
+    let bytes = std::fs::read(KUBECONFIG).context("the kubelet has no credentials yet")?;
+    Client::from_kubeconfig(&bytes).context("use the kubelet's credentials")
+}
+
+/// Applies labels, annotations and taints, and announces this node to others.
+#[derive(Default)]
+pub struct Apply;
+
+type ApplyInputs = (
+    One<Nodename>,
+    All<NodeLabelSpec>,
+    All<NodeAnnotationSpec>,
+    All<NodeTaintSpec>,
+    Option<One<DiscoveryConfig>>,
+    Option<One<Identity>>,
+    All<Affiliate>,
+    All<NodeStatus>,
+);
+
+impl Reconcile for Apply {
+    type Inputs = ApplyInputs;
+    type Outputs = ();
+
+    async fn reconcile(
+        &mut self,
+        (nodename, labels, annotations, taints, discovery, identity, affiliates, _status): ApplyInputs,
+        _: &Context,
+    ) -> anyhow::Result<Outcome<()>> {
+        if nodename.skip_node_registration {
+            return Ok(Outcome::done(()));
+        }
+        let Ok(client) = kubelet_client() else { return Ok(Outcome::done(()).requeue(RETRY)) };
+        let node = match client.get(&NODES, None, &nodename.nodename).await {
+            Ok(node) => node,
+            // Not registered yet, or the API is away: both pass.
+            Err(_) => return Ok(Outcome::done(()).requeue(RETRY)),
+        };
+        let mut wanted = Wanted {
+            labels: labels.iter().map(|(_, l)| (l.key.clone(), l.value.clone())).collect(),
+            annotations: annotations.iter().map(|(_, a)| (a.key.clone(), a.value.clone())).collect(),
+            taints: taints.iter().map(|(_, t)| Taint::new(&t.key, &t.value, &t.effect)).collect(),
+        };
+        let announced = discovery.is_some_and(|d| d.registry_kubernetes_enabled);
+        if let Some(own) = identity.and_then(|i| affiliates.get(&i.node_id).cloned()).filter(|_| announced) {
+            wanted.annotations.extend(announcement(&own));
+        }
+        if let Some(patch) = wanted.patch(&node) {
+            client
+                .patch(&NODES, None, &nodename.nodename, None, &Patch::Merge(patch))
+                .await
+                .with_context(|| format!("update the node {}", nodename.nodename))?;
+        }
+        Ok(Outcome::done(()))
+    }
+}
+
+/// How a node describes itself to the others.
+fn announcement(own: &Affiliate) -> BTreeMap<String, String> {
+    let ips: Vec<String> = own.addresses.iter().map(ToString::to_string).collect();
+    let mut annotations = BTreeMap::from([(NODE_ID.to_owned(), own.node_id.clone()), (SELF_IPS.to_owned(), ips.join(","))]);
+    if let Some(control_plane) = &own.control_plane {
+        annotations.insert(API_PORT.to_owned(), control_plane.port.to_string());
+    }
+    annotations
+}
+
+/// A taint; two with the same key and effect are the same taint.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Taint {
+    key: String,
+    effect: String,
+    value: String,
+}
+
+impl Taint {
+    fn new(key: &str, value: &str, effect: &str) -> Self {
+        Self { key: key.to_owned(), effect: effect.to_owned(), value: value.to_owned() }
+    }
+
+    fn id(&self) -> String {
+        format!("{}:{}", self.key, self.effect)
+    }
+}
+
+/// What the configuration wants of the node object.
+struct Wanted {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    taints: BTreeSet<Taint>,
+}
+
+impl Wanted {
+    /// A merge patch that makes the node so, taking back what was wanted before and is no more; `None` if it is so.
+    fn patch(&self, node: &Value) -> Option<Value> {
+        let metadata = &node["metadata"];
+        let owned = |key: &str| -> BTreeSet<String> {
+            let text = metadata["annotations"][key].as_str().unwrap_or("[]");
+            serde_json::from_str(text).unwrap_or_default()
+        };
+        let labels = changes(&metadata["labels"], &self.labels, &owned(OWNED_LABELS));
+        let mut annotations = changes(&metadata["annotations"], &self.annotations, &owned(OWNED_ANNOTATIONS));
+        let taint_ids: Vec<String> = self.taints.iter().map(Taint::id).collect();
+        let memory = [
+            (OWNED_LABELS, json!(self.labels.keys().collect::<Vec<_>>())),
+            (OWNED_ANNOTATIONS, json!(self.annotations.keys().collect::<Vec<_>>())),
+            (OWNED_TAINTS, json!(taint_ids)),
+        ];
+        for (key, value) in memory {
+            if metadata["annotations"][key] != json!(value.to_string()) {
+                annotations.insert(key.to_owned(), json!(value.to_string()));
+            }
+        }
+        let taints = self.taint_list(&node["spec"]["taints"], &owned(OWNED_TAINTS));
+        if labels.is_empty() && annotations.is_empty() && taints.is_none() {
+            return None;
+        }
+        let mut patch = json!({"metadata": {"labels": labels, "annotations": annotations}});
+        if let Some(taints) = taints {
+            patch["spec"] = json!({"taints": taints});
+        }
+        Some(patch)
+    }
+
+    /// The node's whole list of taints, if it has to change.
+    fn taint_list(&self, current: &Value, owned: &BTreeSet<String>) -> Option<Vec<Value>> {
+        let current: Vec<Value> = current.as_array().cloned().unwrap_or_default();
+        let id = |t: &Value| format!("{}:{}", t["key"].as_str().unwrap_or_default(), t["effect"].as_str().unwrap_or_default());
+        let wanted: BTreeMap<String, &Taint> = self.taints.iter().map(|t| (t.id(), t)).collect();
+        let mut list: Vec<Value> = Vec::new();
+        for taint in &current {
+            match wanted.get(&id(taint)) {
+                Some(want) if taint["value"].as_str().unwrap_or_default() == want.value => list.push(taint.clone()),
+                Some(_) => {}
+                None if owned.contains(&id(taint)) => {}
+                None => list.push(taint.clone()),
+            }
+        }
+        let present: BTreeSet<String> = list.iter().map(id).collect();
+        for (_, taint) in wanted.iter().filter(|(id, _)| !present.contains(*id)) {
+            let mut value = json!({"key": taint.key, "effect": taint.effect});
+            if !taint.value.is_empty() {
+                value["value"] = json!(taint.value);
+            }
+            list.push(value);
+        }
+        (list != current).then_some(list)
+    }
+}
+
+/// Entries of a merge patch: what is missing or different, and null for what was ours and is no longer wanted.
+fn changes(
+    current: &Value,
+    wanted: &BTreeMap<String, String>,
+    owned: &BTreeSet<String>,
+) -> serde_json::Map<String, Value> {
+    let mut patch = serde_json::Map::new();
+    for (key, value) in wanted.iter().filter(|(k, v)| current[k.as_str()] != json!(v)) {
+        patch.insert(key.clone(), json!(value));
+    }
+    for key in owned.iter().filter(|k| !wanted.contains_key(*k) && !current[k.as_str()].is_null()) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    patch
+}
+
+/// Watches the cluster's nodes: this node's status, and what others announce.
+#[derive(Default)]
+pub struct Watch {
+    task: Option<JoinHandle<()>>,
+    nodes: std::sync::Arc<std::sync::Mutex<Option<BTreeMap<String, Value>>>>,
+}
+
+impl Reconcile for Watch {
+    type Inputs = (One<Nodename>, Option<One<DiscoveryConfig>>, Option<One<Identity>>);
+    type Outputs = (Outputs<NodeStatus>, Outputs<Affiliate>);
+
+    async fn reconcile(
+        &mut self,
+        (nodename, discovery, identity): Self::Inputs,
+        cx: &Context,
+    ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
+            if !std::path::Path::new(KUBECONFIG).exists() {
+                return Ok(Outcome::done(Default::default()).requeue(RETRY));
+            }
+            let (nodes, waker, cancel) = (self.nodes.clone(), cx.waker.clone(), cx.cancel.clone());
+            self.task = Some(tokio::spawn(async move {
+                tokio::select! {
+                    outcome = follow(&nodes, || waker.wake()) => {
+                        if let Err(error) = outcome {
+                            tracing::debug!("watching nodes: {error:#}");
+                        }
+                    }
+                    () = cancel.cancelled() => {}
+                }
+                tokio::time::sleep(RETRY).await;
+                waker.wake();
+            }));
+        }
+        let nodes = crate::logs::lock(&self.nodes).clone();
+        let Some(nodes) = nodes else { return Ok(Outcome::unchanged()) };
+        let own = identity.map(|i| i.node_id.clone()).unwrap_or_default();
+        let mut statuses = Outputs::none();
+        if let Some(node) = nodes.get(&nodename.nodename) {
+            statuses.insert(nodename.nodename.clone(), status(node));
+        }
+        let announced = discovery.is_some_and(|d| d.registry_kubernetes_enabled);
+        let others = nodes.values().filter(|_| announced).filter_map(affiliate).filter(|a| a.node_id != own);
+        let affiliates = others.map(|a| (a.node_id.clone(), a)).collect();
+        Ok(Outcome::done((statuses, affiliates)))
+    }
+
+    async fn stop(&mut self, _: &Context) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+async fn follow(
+    nodes: &std::sync::Mutex<Option<BTreeMap<String, Value>>>,
+    wake: impl Fn(),
+) -> anyhow::Result<()> {
+    let client = kubelet_client()?;
+    let mut events = std::pin::pin!(client.watch(&NODES, None, &ListOptions::default()));
+    let mut known: BTreeMap<String, Value> = BTreeMap::new();
+    while let Some(event) = events.next().await {
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        match event? {
+            Event::Listed(objects) => known = objects.into_iter().map(|o| (name(&o), o)).collect(),
+            Event::Applied(object) => drop(known.insert(name(&object), object)),
+            Event::Deleted(object) => drop(known.remove(&name(&object))),
+        }
+        *crate::logs::lock(nodes) = Some(known.clone());
+        wake();
+    }
+    Ok(())
+}
+
+fn map(value: &Value) -> BTreeMap<String, String> {
+    let entries = value.as_object().into_iter().flatten();
+    entries.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+}
+
+fn status(node: &Value) -> NodeStatus {
+    let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    NodeStatus {
+        nodename: node["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        node_ready: conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"),
+        unschedulable: node["spec"]["unschedulable"].as_bool().unwrap_or_default(),
+        labels: map(&node["metadata"]["labels"]),
+        annotations: map(&node["metadata"]["annotations"]),
+        pod_cidrs: node["spec"]["podCIDRs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|c| c.as_str()?.parse().ok())
+            .collect(),
+    }
+}
+
+/// Another node as it announced itself; a node without an announcement is none of ours.
+fn affiliate(node: &Value) -> Option<Affiliate> {
+    let annotations = map(&node["metadata"]["annotations"]);
+    let labels = map(&node["metadata"]["labels"]);
+    let node_id = annotations.get(NODE_ID)?.clone();
+    let addresses = annotations.get(SELF_IPS)?.split(',').filter_map(|a| a.parse().ok()).collect();
+    let name = node["metadata"]["name"].as_str()?.to_owned();
+    let hostname = node["status"]["addresses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|a| a["type"] == "Hostname")
+        .and_then(|a| a["address"].as_str())
+        .unwrap_or(&name)
+        .to_owned();
+    let control_plane = labels.contains_key(CONTROL_PLANE_LABEL);
+    let port = annotations.get(API_PORT).and_then(|p| p.parse().ok()).unwrap_or(6443);
+    Some(Affiliate {
+        node_id,
+        addresses,
+        hostname,
+        nodename: name,
+        operating_system: node["status"]["nodeInfo"]["osImage"].as_str().unwrap_or_default().to_owned(),
+        machine_type: if control_plane { MachineKind::ControlPlane } else { MachineKind::Worker },
+        control_plane: control_plane.then_some(ControlPlane { port }),
+        ..Affiliate::default()
+    })
+}
+
+/// Makes the node unschedulable and evicts its pods, as the kubelet's user may: those of this node only.
+///
+/// # Errors
+/// The API does not answer.
+pub async fn cordon_and_drain(node: &crate::node::Node) -> anyhow::Result<()> {
+    let Some(name) = node.store.list::<Nodename>().into_iter().next().map(|n| n.nodename.clone()) else { return Ok(()) };
+    let client = match crate::controllers::manifests::admin_client(&node.store) {
+        Some(client) => client?,
+        None => kubelet_client()?,
+    };
+    let cordon = json!({"spec": {"unschedulable": true}});
+    client.patch(&NODES, None, &name, None, &Patch::Merge(cordon)).await.context("cordon the node")?;
+    let pods = client.list(&k8s::resources::PODS, None, &ListOptions::default()).await.context("list the pods of the node")?;
+    for pod in pods.items.iter().filter(|p| p["spec"]["nodeName"] == json!(name)) {
+        let owners = pod["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+        let stays = owners.iter().any(|o| o["kind"] == "DaemonSet" || o["kind"] == "Node");
+        if stays || pod["metadata"]["annotations"].get("kubernetes.io/config.mirror").is_some() {
+            continue;
+        }
+        let (Some(namespace), Some(pod)) = (pod["metadata"]["namespace"].as_str(), pod["metadata"]["name"].as_str()) else {
+            continue;
+        };
+        client.delete(&k8s::resources::PODS, Some(namespace), pod, &DeleteOptions::default()).await.with_context(|| format!("evict {namespace}/{pod}"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(labels: &[(&str, &str)]) -> Wanted {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Wanted { labels, annotations: BTreeMap::new(), taints: BTreeSet::from([Taint::new("a", "", "NoSchedule")]) }
+    }
+
+    #[test]
+    fn a_label_dropped_from_the_configuration_is_taken_back_and_others_stay() {
+        let node = json!({
+            "metadata": {
+                "labels": {"ours": "1", "theirs": "1"},
+                "annotations": {OWNED_LABELS: "[\"ours\"]"},
+            },
+            "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
+        });
+        let patch = wanted(&[("new", "2")]).patch(&node).unwrap();
+        assert_eq!(patch["metadata"]["labels"], json!({"new": "2", "ours": null}));
+        assert!(patch.get("spec").is_none());
+    }
+
+    #[test]
+    fn a_node_that_is_as_wanted_is_not_patched() {
+        let node = json!({
+            "metadata": {
+                "labels": {"new": "2"},
+                "annotations": {OWNED_LABELS: "[\"new\"]", OWNED_ANNOTATIONS: "[]", OWNED_TAINTS: "[\"a:NoSchedule\"]"},
+            },
+            "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
+        });
+        assert_eq!(wanted(&[("new", "2")]).patch(&node), None);
+    }
+
+    #[test]
+    fn an_announced_node_is_an_affiliate() {
+        let node = json!({
+            "metadata": {
+                "name": "w1",
+                "labels": {},
+                "annotations": {NODE_ID: "id-1", SELF_IPS: "10.5.0.3,fd00::1"},
+            },
+            "status": {"nodeInfo": {"osImage": "Keelson (v1)"}},
+        });
+        let affiliate = affiliate(&node).unwrap();
+        assert_eq!((affiliate.nodename.as_str(), affiliate.addresses.len()), ("w1", 2));
+        assert_eq!(affiliate.machine_type, MachineKind::Worker);
+    }
+}

@@ -1,0 +1,86 @@
+//! Resources of our own: what the node's parts tell each other that the shared interface has no type for.
+
+use resource::Resource;
+use serde::{Deserialize, Serialize};
+
+/// A file the node keeps: desired contents, written by one effect whoever derives it. Its id is its path.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(type = "FileSpecs.files.keelson.dev", namespace = "files", sensitive, column("Set" = "{.set}"))]
+pub struct FileSpec {
+    /// Files that belong together and have one version ("kubelet", "etcd", "kube-apiserver").
+    #[field(1)]
+    pub set: String,
+    /// What the file says.
+    #[field(2)]
+    pub contents: String,
+    /// Permission bits.
+    #[field(3)]
+    pub mode: u32,
+    /// Owner and group.
+    #[field(4)]
+    pub owner: u32,
+}
+
+/// A set of files as it is on disk.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(type = "FileSetStatuses.files.keelson.dev", namespace = "files", column("Version" = "{.version}"))]
+pub struct FileSetStatus {
+    /// Changes with any file of the set.
+    #[field(1)]
+    pub version: String,
+}
+
+/// What this machine lets us do, found out by trying at start.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(
+    type = "HostCapabilities.runtime.keelson.dev",
+    namespace = "runtime",
+    column("Cgroups" = "{.cgroups}"),
+    column("OOM Score" = "{.lowerOomScore}")
+)]
+pub struct HostCapability {
+    /// "v1", "v2" or "hybrid".
+    #[field(1)]
+    pub cgroups: String,
+    /// `oom_score_adj` can be lowered (CAP_SYS_RESOURCE).
+    #[field(2)]
+    pub lower_oom_score: bool,
+    /// Kernel messages can be read.
+    #[field(3)]
+    pub kernel_log: bool,
+    /// The platform's mode ("container").
+    #[field(4)]
+    pub mode: String,
+}
+
+/// Where the node is in the life of its etcd member.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(
+    type = "EtcdLaunches.etcd.keelson.dev",
+    namespace = "etcd",
+    column("State" = "{.state}"),
+    column("Initial Cluster" = "{.initialCluster}")
+)]
+pub struct EtcdLaunch {
+    /// "new" (bootstrapped here), "joining" (added to others), "existing" (its data is on disk).
+    #[field(1)]
+    pub state: String,
+    /// etcd's `--initial-cluster`.
+    #[field(2)]
+    pub initial_cluster: String,
+}
+
+/// A service that should run, derived from everything it needs; the supervisor makes it true.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(transparent)]
+#[resource(type = "ServiceSpecs.runtime.keelson.dev", namespace = "runtime", sensitive, column("Image" = "{.image}"))]
+pub struct DesiredService {
+    /// The service.
+    #[field(skip)]
+    pub spec: crate::services::spec::ServiceSpec,
+}
+

@@ -1,0 +1,140 @@
+//! `machine.MachineService`: each call handed to the file of its group. What is not listed answers `Unimplemented`.
+
+use api::proto::common::Data;
+use api::proto::machine as proto;
+use api::proto::machine::machine_service_server::MachineService;
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{configuration, containers, etcd, events, logs, power, services, system};
+use crate::node::Node;
+
+type Answer<T> = Result<Response<T>, Status>;
+type Stream<T> = Result<Response<BoxStream<T>>, Status>;
+
+/// The service.
+pub struct Machine {
+    node: Node,
+}
+
+impl Machine {
+    /// The machine API of a node.
+    pub fn new(node: Node) -> Self {
+        Self { node }
+    }
+}
+
+#[async_trait]
+impl MachineService for Machine {
+    async fn version(&self, _: Request<()>) -> Answer<proto::VersionResponse> {
+        Ok(Response::new(system::version(&self.node)))
+    }
+
+    async fn hostname(&self, _: Request<()>) -> Answer<proto::HostnameResponse> {
+        Ok(Response::new(system::hostname()))
+    }
+
+    async fn dmesg(&self, request: Request<proto::DmesgRequest>) -> Stream<Data> {
+        system::dmesg(request.into_inner())
+    }
+
+    async fn memory(&self, _: Request<()>) -> Answer<proto::MemoryResponse> {
+        system::memory().map(Response::new).map_err(super::internal)
+    }
+
+    async fn load_avg(&self, _: Request<()>) -> Answer<proto::LoadAvgResponse> {
+        system::load_average().map(Response::new).map_err(super::internal)
+    }
+
+    async fn mounts(&self, _: Request<()>) -> Answer<proto::MountsResponse> {
+        system::mounts().map(Response::new).map_err(super::internal)
+    }
+
+    async fn processes(&self, _: Request<()>) -> Answer<proto::ProcessesResponse> {
+        system::processes().map(Response::new).map_err(super::internal)
+    }
+
+    async fn service_list(&self, _: Request<()>) -> Answer<proto::ServiceListResponse> {
+        Ok(Response::new(services::list(&self.node)))
+    }
+
+    async fn service_start(&self, request: Request<proto::ServiceStartRequest>) -> Answer<proto::ServiceStartResponse> {
+        services::start(&self.node, &request.into_inner().id).map(Response::new)
+    }
+
+    async fn service_stop(&self, request: Request<proto::ServiceStopRequest>) -> Answer<proto::ServiceStopResponse> {
+        services::stop(&self.node, &request.into_inner().id).map(Response::new)
+    }
+
+    async fn service_restart(
+        &self,
+        request: Request<proto::ServiceRestartRequest>,
+    ) -> Answer<proto::ServiceRestartResponse> {
+        services::restart(&self.node, &request.into_inner().id).map(Response::new)
+    }
+
+    async fn logs(&self, request: Request<proto::LogsRequest>) -> Stream<Data> {
+        logs::logs(&self.node, request.into_inner()).await
+    }
+
+    async fn logs_containers(&self, _: Request<()>) -> Answer<proto::LogsContainersResponse> {
+        Ok(Response::new(logs::services(&self.node)))
+    }
+
+    async fn events(&self, request: Request<proto::EventsRequest>) -> Stream<proto::Event> {
+        events::events(&self.node, request.into_inner())
+    }
+
+    async fn containers(&self, request: Request<proto::ContainersRequest>) -> Answer<proto::ContainersResponse> {
+        containers::list(&self.node, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn image_list(&self, request: Request<proto::ImageListRequest>) -> Stream<proto::ImageListResponse> {
+        containers::images(&self.node, request.into_inner()).await
+    }
+
+    async fn apply_configuration(
+        &self,
+        request: Request<proto::ApplyConfigurationRequest>,
+    ) -> Answer<proto::ApplyConfigurationResponse> {
+        configuration::apply(&self.node, request).await.map(Response::new)
+    }
+
+    async fn generate_client_configuration(
+        &self,
+        request: Request<proto::GenerateClientConfigurationRequest>,
+    ) -> Answer<proto::GenerateClientConfigurationResponse> {
+        configuration::generate_client(&self.node, request.into_inner()).map(Response::new)
+    }
+
+    async fn bootstrap(&self, request: Request<proto::BootstrapRequest>) -> Answer<proto::BootstrapResponse> {
+        etcd::bootstrap(&self.node, &request.into_inner()).await.map(Response::new)
+    }
+
+    async fn kubeconfig(&self, _: Request<()>) -> Stream<Data> {
+        configuration::kubeconfig(&self.node)
+    }
+
+    async fn etcd_member_list(
+        &self,
+        request: Request<proto::EtcdMemberListRequest>,
+    ) -> Answer<proto::EtcdMemberListResponse> {
+        etcd::members(&self.node, request.into_inner().query_local).await.map(Response::new)
+    }
+
+    async fn etcd_status(&self, _: Request<()>) -> Answer<proto::EtcdStatusResponse> {
+        etcd::status(&self.node).await.map(Response::new)
+    }
+
+    async fn reboot(&self, request: Request<proto::RebootRequest>) -> Answer<proto::RebootResponse> {
+        power::reboot(&self.node, &request).map(Response::new)
+    }
+
+    async fn shutdown(&self, request: Request<proto::ShutdownRequest>) -> Answer<proto::ShutdownResponse> {
+        power::shutdown(&self.node, &request).map(Response::new)
+    }
+
+    async fn reset(&self, request: Request<proto::ResetRequest>) -> Answer<proto::ResetResponse> {
+        power::reset(&self.node, &request).map(Response::new)
+    }
+}

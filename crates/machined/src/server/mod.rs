@@ -1,0 +1,81 @@
+//! The machine API as the init process answers it, on a Unix socket: apid stands between it and the world.
+//!
+//! One file per group of calls. Roles were checked by apid by method; what depends on the request is checked here.
+
+pub mod configuration;
+pub mod containers;
+pub mod etcd;
+pub mod events;
+pub mod gates;
+pub mod insight;
+pub mod logs;
+pub mod machine;
+pub mod power;
+pub mod services;
+pub mod system;
+pub mod time;
+
+use std::path::Path;
+
+use anyhow::Context;
+use api::state::{Access, StateService};
+use api::proto::machine::machine_service_server::MachineServiceServer;
+use api::proto::time::time_service_server::TimeServiceServer;
+use tonic::transport::Server;
+use tonic::{Request, Status};
+
+use crate::node::Node;
+
+/// Client identities of a long action arrive and leave in this metadata key of a request.
+const ACTOR_KEY: &str = "actor-id";
+
+/// Serves the machine API on a Unix socket until the node ends.
+///
+/// # Errors
+/// The socket cannot be made.
+pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
+    let listener = listen(socket, 0o660)?;
+    std::os::unix::fs::chown(socket, None, Some(crate::controllers::services::APID_USER)).context("hand over the socket")?;
+    let access = Access::Roles;
+    let limit = api::MAX_MESSAGE_SIZE;
+    let state = StateService::new(node.store.clone(), access.clone());
+    let machine = MachineServiceServer::new(machine::Machine::new(node.clone()))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let cancel = node.cancel.clone();
+    Server::builder()
+        .add_service(machine)
+        .add_service(TimeServiceServer::new(time::Time))
+        .add_service(insight::inspect(node.clone()))
+        .add_service(insight::insight(node.clone(), access))
+        .add_service(state.into_server())
+        .serve_with_incoming_shutdown(tokio_stream::wrappers::UnixListenerStream::new(listener), cancel.cancelled_owned())
+        .await
+        .context("serve the machine API")
+}
+
+/// A Unix socket in place of whatever was there, with permission bits.
+pub fn listen(socket: &Path, mode: u32) -> anyhow::Result<tokio::net::UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    let what = || format!("listen on {}", socket.display());
+    if let Some(parent) = socket.parent() {
+        std::fs::create_dir_all(parent).with_context(what)?;
+    }
+    if socket.exists() {
+        std::fs::remove_file(socket).with_context(what)?;
+    }
+    let listener = tokio::net::UnixListener::bind(socket).with_context(what)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode)).with_context(what)?;
+    Ok(listener)
+}
+
+/// The client's name for its request, so that it finds the events that follow; a new one if it gave none.
+pub fn actor<T>(request: &Request<T>) -> String {
+    let given = request.metadata().get(ACTOR_KEY).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
+    given.unwrap_or_else(|| pki::tokens::random_lowercase(20).unwrap_or_default())
+}
+
+/// An error as a status: what was being done, and why it failed.
+pub fn internal(error: anyhow::Error) -> Status {
+    Status::internal(format!("{error:#}"))
+}
