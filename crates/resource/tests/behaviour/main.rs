@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod definitions;
+mod graph;
 mod model;
 mod runtime;
 mod store;
