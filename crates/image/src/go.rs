@@ -120,6 +120,12 @@ impl Go {
         }
     }
 
+    /// The same toolchain with another folder for what it has compiled already.
+    pub fn with_build_cache(mut self, folder: &Path) -> Go {
+        self.build_cache = folder.to_owned();
+        self
+    }
+
     fn tool(&self) -> Tool {
         let mut tool = Tool::new(&self.program.to_string_lossy(), "golang-go");
         for (name, value) in &self.settings {
@@ -377,6 +383,21 @@ fn fetch(wanted: &Toolchain, cache: &Path, home: &Path) -> Result<(), GoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[ignore = "downloads 70 MB"]
+    fn a_toolchain_is_fetched_when_none_is_new_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        let distro = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../distro");
+        let distro = Distro::load(&distro, "v0").unwrap();
+        let wanted = Toolchain {
+            minimum: "99.0".into(),
+            ..distro.toolchain
+        };
+        let go = Go::find_or_fetch(&wanted, dir.path()).unwrap();
+        assert_eq!(go.version, wanted.version);
+        assert!(go.program.starts_with(dir.path()));
+    }
 
     #[test]
     fn versions_are_compared_by_number() {

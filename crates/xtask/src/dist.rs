@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use image::components::Distro;
+use image::components::{Component, Distro};
 use image::debian::Collection;
 use image::go::{BuiltComponent, Go};
 use image::{dist, sbom};
@@ -21,6 +22,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Where our programs are, when they are not to be built.
     pub programs: Option<PathBuf>,
+    /// Build again, elsewhere and from nothing, and compare.
+    pub verify: bool,
 }
 
 impl Options {
@@ -33,6 +36,7 @@ impl Options {
             match arg.as_str() {
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--programs" => options.programs = Some(value()?.into()),
+                "--verify" => options.verify = true,
                 other => bail!("dist: unknown argument {other:?}"),
             }
         }
@@ -47,15 +51,44 @@ const FETCH_PACKAGES: [&str; 2] = ["curl", "unzip"];
 /// The crates whose programs are in the distribution, and those programs.
 const CRATES: [&str; 3] = ["machined", "guest", "keelctl"];
 const PROGRAMS: [&str; 6] = ["machined", "keelctl", "pause", "flannel", "cp", "testapp"];
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What products are made of, built.
+pub struct Parts {
+    /// The manifests.
+    pub distro: Distro,
+    /// The Go toolchain.
+    pub go: Go,
+    components: Vec<BuiltComponent>,
+    programs: BTreeMap<String, PathBuf>,
+    debian: Collection,
+    crates: Vec<sbom::Package>,
+}
 
 /// Builds; gives the folder of products.
 pub fn run(ui: &Ui, options: &Options) -> Result<PathBuf> {
+    let out = paths::dist();
+    if let Some(parts) = parts(ui, options)? {
+        ui.step("products", || {
+            let list = parts.products(ui, &paths::cache()?, &out)?;
+            let note = format!("{} images in {}", list.images.len(), out.display());
+            Ok(((), Some(note)))
+        })?;
+        if options.verify {
+            crate::reproduce::run(ui, &parts, &out)?;
+        }
+    }
+    ui.total("built");
+    Ok(out)
+}
+
+/// Installs, downloads and compiles. None when only some components were asked for.
+fn parts(ui: &Ui, options: &Options) -> Result<Option<Parts>> {
     let cache = paths::cache()?;
     std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     let version = paths::version();
     let distro = Distro::load(&paths::repository().join("distro"), &version)?;
-    let out = paths::dist();
-    ui.heading(&format!("building Keelson {version} (cache {})", cache.display()));
+    ui.say(&format!("building Keelson {version} (cache {})", cache.display()));
 
     let mut packages: Vec<String> = PACKAGES.iter().map(|name| (*name).to_owned()).collect();
     packages.extend(distro.build_packages());
@@ -65,21 +98,19 @@ pub fn run(ui: &Ui, options: &Options) -> Result<PathBuf> {
     host::install(ui, &packages)?;
 
     // Go's downloads and Rust's compiling do not wait for each other.
-    let (components, programs) = std::thread::scope(|scope| {
+    let (built, programs) = std::thread::scope(|scope| {
         let go = scope.spawn(|| build_components(ui, &distro, &cache, &options.only));
         let programs = match &options.programs {
             _ if !options.only.is_empty() => Ok(BTreeMap::new()),
             Some(folder) => find_programs(folder),
-            None => build_programs(ui, &cache),
+            None => build_programs(ui, &paths::target(&cache)),
         };
-        let components = go
-            .join()
-            .unwrap_or_else(|_| bail!("the thread that builds Go components failed"));
-        (components, programs)
+        let failed = |_| Err(anyhow::anyhow!("the thread that builds Go components failed"));
+        (go.join().unwrap_or_else(failed), programs)
     });
-    let components = components?;
+    let (go, components) = built?;
     if !options.only.is_empty() {
-        return Ok(out);
+        return Ok(None);
     }
     let programs = programs?;
     let debian = ui.step("Debian files", || {
@@ -88,82 +119,110 @@ pub fn run(ui: &Ui, options: &Options) -> Result<PathBuf> {
         Ok((collection, Some(count)))
     })?;
     let crates = ui.step("licences of crates", || Ok((crates_inside()?, Some(String::new()))))?;
-    ui.step("products", || {
+    let parts = Parts {
+        distro,
+        go,
+        components,
+        programs,
+        debian,
+        crates,
+    };
+    Ok(Some(parts))
+}
+
+impl Parts {
+    /// Makes the products, with intermediate ones in `cache`.
+    pub fn products(&self, ui: &Ui, cache: &Path, out: &Path) -> Result<dist::ProductList> {
+        let version = paths::version();
         let inputs = dist::Inputs {
-            distro: &distro,
-            components: &components,
-            programs: &programs,
-            debian: &debian,
-            crates: &crates,
+            distro: &self.distro,
+            components: &self.components,
+            programs: &self.programs,
+            debian: &self.debian,
+            crates: &self.crates,
             version: &version,
             epoch: paths::epoch()?,
-            cache: &cache,
-            out: &out,
+            cache,
+            out,
         };
-        let mut last: Option<(String, std::time::Instant)> = None;
+        let mut last: Option<(String, Instant)> = None;
         let mut note = |name: &str| {
-            if let Some((name, began)) = last.replace((name.to_owned(), std::time::Instant::now())) {
+            if let Some((name, began)) = last.replace((name.to_owned(), Instant::now())) {
                 ui.say(&format!("    {name}  {}", crate::ui::duration(began.elapsed())));
             }
         };
-        let list = dist::build(&inputs, &mut note)?;
-        Ok(((), Some(format!("{} images in {}", list.images.len(), out.display()))))
-    })?;
-    ui.total("built");
-    Ok(out)
+        Ok(dist::build(&inputs, &mut note)?)
+    }
+
+    /// A component and its built programs.
+    pub fn component(&self, name: &str) -> Option<(&Component, &BuiltComponent)> {
+        let both = self.distro.components.iter().zip(&self.components);
+        both.into_iter().find(|(component, _)| component.name == name)
+    }
+
+    /// One of our programs.
+    pub fn program(&self, name: &str) -> Option<&PathBuf> {
+        self.programs.get(name)
+    }
 }
 
-fn build_components(ui: &Ui, distro: &Distro, cache: &Path, only: &[String]) -> Result<Vec<BuiltComponent>> {
+fn build_components(ui: &Ui, distro: &Distro, cache: &Path, only: &[String]) -> Result<(Go, Vec<BuiltComponent>)> {
     let go = ui.step("Go toolchain", || {
         let go = Go::find_or_fetch(&distro.toolchain, cache)?;
         let version = format!("go {}", go.version);
         Ok((go, Some(version)))
     })?;
-    if let Some(name) = only
-        .iter()
-        .find(|name| !distro.components.iter().any(|c| c.name == **name))
-    {
+    let known = |name: &str| distro.components.iter().any(|component| component.name == name);
+    if let Some(name) = only.iter().find(|name| !known(name)) {
         bail!("--only: there is no component {name:?}");
     }
-    let wanted = distro
+    let mut built = Vec::new();
+    for component in distro
         .components
         .iter()
-        .filter(|c| only.is_empty() || only.contains(&c.name));
-    let build = |component: &image::components::Component| {
-        ui.step(&format!("{} {}", component.name, component.version), || {
+        .filter(|c| only.is_empty() || only.contains(&c.name))
+    {
+        built.push(ui.step(&format!("{} {}", component.name, component.version), || {
             let (built, fresh) = go.build(distro, component, cache)?;
             Ok((built, fresh.then(String::new)))
-        })
-    };
-    wanted.map(build).collect()
+        })?);
+    }
+    Ok((go, built))
 }
 
-/// Builds our programs so that their bytes do not depend on where they were built.
-fn build_programs(ui: &Ui, cache: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let target = paths::target(cache);
+fn build_programs(ui: &Ui, target: &Path) -> Result<BTreeMap<String, PathBuf>> {
     ui.step("machined, keelctl and the programs in images", || {
-        let home =
-            std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")))?;
-        let flags = [
-            "-Ctarget-feature=+crt-static".to_owned(),
-            format!("--remap-path-prefix={home}=/cargo"),
-            format!("--remap-path-prefix={}=/keelson", paths::repository().display()),
-        ];
-        let mut cargo = host::cargo();
-        cargo.args(["build", "--release", "--locked", "--target", TARGET]);
-        for name in CRATES {
-            cargo.args(["-p", name]);
-        }
-        cargo
-            .env("CARGO_TARGET_DIR", &target)
-            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-        host::quiet(&mut cargo)?;
+        compile(&CRATES, target)?;
         Ok(((), Some(String::new())))
     })?;
-    find_programs(&target.join(TARGET).join("release"))
+    find_programs(&release(target))
 }
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Compiles crates for the distribution, so that their bytes do not depend on where that is done.
+pub fn compile(crates: &[&str], target: &Path) -> Result<()> {
+    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    let flags = [
+        "-Ctarget-feature=+crt-static".to_owned(),
+        format!(
+            "--remap-path-prefix={}=/cargo",
+            home.context("neither CARGO_HOME nor HOME is set")?
+        ),
+        format!("--remap-path-prefix={}=/keelson", paths::repository().display()),
+    ];
+    let mut cargo = host::cargo();
+    cargo.args(["build", "--release", "--locked", "--target", TARGET]);
+    for name in crates {
+        cargo.args(["-p", name]);
+    }
+    cargo.env("CARGO_TARGET_DIR", target);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    host::quiet(&mut cargo).map(|_| ())
+}
+
+/// Where cargo puts programs below a target folder.
+pub fn release(target: &Path) -> PathBuf {
+    target.join(TARGET).join("release")
+}
 
 fn find_programs(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut programs = BTreeMap::new();
@@ -197,15 +256,26 @@ mod tests {
     #[test]
     fn the_arguments_of_dist_are_read() {
         let args = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let options = Options::parse(&args("--only runc,cni --programs /x")).unwrap();
-        assert_eq!(
-            options,
-            Options {
-                only: vec!["runc".into(), "cni".into()],
-                programs: Some("/x".into())
-            }
-        );
+        let options = Options::parse(&args("--only runc,cni --programs /x --verify")).unwrap();
+        assert_eq!(options.only, ["runc", "cni"]);
+        assert_eq!(options.programs, Some("/x".into()));
+        assert!(options.verify);
         assert!(Options::parse(&args("--fast")).is_err());
         assert!(Options::parse(&args("--only")).is_err());
+    }
+
+    #[test]
+    fn every_image_that_generated_configurations_name_is_built() {
+        let distro = Distro::load(&paths::repository().join("distro"), &paths::version()).unwrap();
+        // The installer is for machines with disks, which this release does not build for yet.
+        for wanted in config::images::ALL
+            .iter()
+            .filter(|image| **image != config::images::INSTALLER)
+        {
+            assert!(
+                distro.images.iter().any(|image| image.reference == *wanted),
+                "images.toml has no {wanted}"
+            );
+        }
     }
 }

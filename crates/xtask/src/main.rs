@@ -6,6 +6,7 @@ mod host;
 mod lint;
 mod paths;
 mod policy;
+mod reproduce;
 mod tests;
 mod ui;
 
@@ -25,6 +26,7 @@ cargo xtask COMMAND
 
 options
   --only NAME[,NAME]     dist: only these Go components (kubernetes, etcd, …), nothing else
+  --verify               dist: make the products again, elsewhere and from nothing, and compare every byte
   --programs FOLDER      dist: take machined, keelctl, pause, flannel, cp and testapp from there instead of building
   further arguments of up and down go to `keelctl cluster create` and `keelctl cluster destroy`
 

@@ -7,7 +7,9 @@ use crate::{dist, host, lint, paths};
 
 /// Runs all tests, unit to end-to-end.
 pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
-    let out = dist::run(ui, &dist::Options::parse(args)?)?;
+    let mut options = dist::Options::parse(args)?;
+    options.verify = true;
+    let out = dist::run(ui, &options)?;
     let target = paths::target(&paths::cache()?);
     ui.heading("checking");
     lint::run(ui)?;

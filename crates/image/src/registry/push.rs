@@ -104,19 +104,17 @@ impl Uploads {
     }
 
     /// Takes an upload out of the table while a request works on it, so that two cannot write the same file.
-    fn take(&self, id: &str) -> Result<Upload, Failure> {
+    fn take<'a>(&'a self, id: &'a str) -> Result<Taken<'a>, Failure> {
         let found = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        found.ok_or_else(|| {
+        let upload = found.ok_or_else(|| {
             let message = format!("there is no upload {id}, or another request is writing it; begin a new one");
             Failure::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", message)
+        })?;
+        Ok(Taken {
+            uploads: self,
+            id,
+            upload: Some(upload),
         })
-    }
-
-    fn give_back(&self, id: &str, upload: Upload) {
-        self.open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id.to_owned(), upload);
     }
 
     /// Adds a request's body to an upload. A failed body ends the upload: what is on disk no longer fits the hash.
@@ -149,19 +147,53 @@ impl Uploads {
         upload.touched = Instant::now();
         Ok(())
     }
+}
 
-    fn discard(&self, id: &str) {
-        let _ = std::fs::remove_file(self.folder.join(id));
+/// An upload a request works on. Unless it is given back or finished it is forgotten, also when the client goes away
+/// in the middle and the request is dropped.
+struct Taken<'a> {
+    uploads: &'a Uploads,
+    id: &'a str,
+    upload: Option<Upload>,
+}
+
+impl Taken<'_> {
+    fn size(&self) -> u64 {
+        self.upload.as_ref().map_or(0, |upload| upload.size)
     }
 
-    fn finish(&self, id: &str, upload: Upload, want: &Digest) -> Result<(), Failure> {
-        let got = upload.hasher.finish();
+    async fn append(&mut self, body: Incoming) -> Result<(), Failure> {
+        match &mut self.upload {
+            Some(upload) => self.uploads.append(self.id, upload, body).await,
+            None => Ok(()),
+        }
+    }
+
+    fn give_back(mut self) {
+        if let Some(upload) = self.upload.take() {
+            let mut open = self.uploads.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.insert(self.id.to_owned(), upload);
+        }
+    }
+
+    fn finish(mut self, want: &Digest) -> Result<(), Failure> {
+        let hasher = self.upload.as_ref().map(|upload| upload.hasher.clone());
+        let got = hasher.unwrap_or_default().finish();
         if got != *want {
-            self.discard(id);
             let message = format!("the content has digest {got}, not {want}");
             return Err(Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message));
         }
-        self.store.adopt(&self.folder.join(id), want).map_err(Failure::internal)
+        self.upload = None;
+        let path = self.uploads.folder.join(self.id);
+        self.uploads.store.adopt(&path, want).map_err(Failure::internal)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if self.upload.is_some() {
+            let _ = std::fs::remove_file(self.uploads.folder.join(self.id));
+        }
     }
 }
 
@@ -205,25 +237,22 @@ pub(crate) async fn upload(
         }
         (Method::GET, id) if !id.is_empty() => {
             let upload = uploads.take(id)?;
-            let size = upload.size;
-            uploads.give_back(id, upload);
+            let size = upload.size();
+            upload.give_back();
             Ok(progress(StatusCode::NO_CONTENT, repository, id, size))
         }
         (Method::PATCH, id) if !id.is_empty() => {
             let mut upload = uploads.take(id)?;
             if let Some(start) = content_range_start(&request)
-                && start != upload.size
+                && start != upload.size()
             {
-                let answer = progress(StatusCode::RANGE_NOT_SATISFIABLE, repository, id, upload.size);
-                uploads.give_back(id, upload);
+                let answer = progress(StatusCode::RANGE_NOT_SATISFIABLE, repository, id, upload.size());
+                upload.give_back();
                 return Ok(answer);
             }
-            if let Err(failure) = uploads.append(id, &mut upload, request.into_body()).await {
-                uploads.discard(id);
-                return Err(failure);
-            }
-            let size = upload.size;
-            uploads.give_back(id, upload);
+            upload.append(request.into_body()).await?;
+            let size = upload.size();
+            upload.give_back();
             Ok(progress(StatusCode::ACCEPTED, repository, id, size))
         }
         (Method::PUT, id) if !id.is_empty() => {
@@ -231,8 +260,7 @@ pub(crate) async fn upload(
             complete(uploads, repository, id, digest, request).await
         }
         (Method::DELETE, id) if !id.is_empty() => {
-            uploads.take(id)?;
-            uploads.discard(id);
+            drop(uploads.take(id)?);
             Ok(response(StatusCode::NO_CONTENT, &[], empty()))
         }
         (method, _) => Err(Failure::new(
@@ -251,11 +279,8 @@ async fn complete(
     request: Request<Incoming>,
 ) -> Result<Answer, Failure> {
     let mut upload = uploads.take(id)?;
-    if let Err(failure) = uploads.append(id, &mut upload, request.into_body()).await {
-        uploads.discard(id);
-        return Err(failure);
-    }
-    uploads.finish(id, upload, &digest)?;
+    upload.append(request.into_body()).await?;
+    upload.finish(&digest)?;
     Ok(created(repository, "blobs", &digest))
 }
 

@@ -1,0 +1,104 @@
+//! Building again, elsewhere and from nothing: the bytes must be the same.
+//!
+//! Every product is made again. Of what is compiled, a small Go component (with C, so that the linker is looked at too)
+//! and our small programs stand for the rest, which would take as long as the first build.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use image::Digest;
+
+use crate::dist::{self, Parts};
+use crate::ui::Ui;
+
+const GO_COMPONENT: &str = "runc";
+const CRATE: &str = "guest";
+const PROGRAMS: [&str; 3] = ["pause", "flannel", "cp"];
+
+/// Fails with the names of what came out differently.
+pub fn run(ui: &Ui, parts: &Parts, out: &Path) -> Result<()> {
+    let work = crate::paths::cache()?.join("verify");
+    let _ = std::fs::remove_dir_all(&work);
+    let result = ui.step("the same again, from nothing", || {
+        let mut different = products(ui, parts, out, &work)?;
+        different.extend(go_component(parts, &work)?);
+        different.extend(programs(parts, &work)?);
+        if !different.is_empty() {
+            bail!(
+                "not reproducible: {} came out differently (see {})",
+                different.join(", "),
+                work.display()
+            );
+        }
+        Ok(((), Some("byte-identical".to_owned())))
+    });
+    if result.is_ok() {
+        let _ = std::fs::remove_dir_all(&work);
+    }
+    result
+}
+
+fn products(ui: &Ui, parts: &Parts, out: &Path, work: &Path) -> Result<Vec<String>> {
+    let again = work.join("dist");
+    parts.products(ui, &work.join("cache"), &again)?;
+    let mut different = Vec::new();
+    for name in files(&again)? {
+        if !same(&out.join(&name), &again.join(&name))? {
+            different.push(name);
+        }
+    }
+    Ok(different)
+}
+
+/// Every file below a folder, by relative path.
+fn files(folder: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(dir) = waiting.pop() {
+        for entry in std::fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                found.push(path.strip_prefix(folder)?.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn go_component(parts: &Parts, work: &Path) -> Result<Vec<String>> {
+    let (component, first) = parts.component(GO_COMPONENT).context("the component is not built")?;
+    let go = parts.go.clone().with_build_cache(&work.join("go-build"));
+    let (second, _) = go.build(&parts.distro, component, &work.join("go"))?;
+    let digests = |built: &image::go::BuiltComponent| -> Vec<Digest> {
+        built.binaries.values().map(|binary| binary.digest.clone()).collect()
+    };
+    let same = digests(first) == digests(&second);
+    Ok(if same {
+        Vec::new()
+    } else {
+        vec![format!("component {GO_COMPONENT}")]
+    })
+}
+
+fn programs(parts: &Parts, work: &Path) -> Result<Vec<String>> {
+    let target = work.join("target");
+    dist::compile(&[CRATE], &target)?;
+    let mut different = Vec::new();
+    for name in PROGRAMS {
+        let first = parts
+            .program(name)
+            .with_context(|| format!("program {name} is not built"))?;
+        if !same(first, &dist::release(&target).join(name))? {
+            different.push(format!("program {name}"));
+        }
+    }
+    Ok(different)
+}
+
+fn same(one: &Path, two: &Path) -> Result<bool> {
+    let digest = |path: &Path| Digest::of_file(path).with_context(|| format!("read {}", path.display()));
+    Ok(digest(one)?.0 == digest(two)?.0)
+}
