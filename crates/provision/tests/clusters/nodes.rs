@@ -1,0 +1,131 @@
+//! What a node is.
+
+use provision::{Error, Names, Phase};
+
+use crate::API;
+use crate::world::{World, ask, ask_at, wait_until};
+
+pub(crate) fn nodes_are_isolated_and_reach_each_other(world: &World) {
+    let mut plan = world.plan("demo", 1, 1, 1);
+    plan.nodes[0].config = Some(b"version: v1alpha1".to_vec());
+    let cluster = world.create(plan);
+    assert!(cluster.complete && cluster.endpoint == "https://10.250.1.2:6443");
+    let [one, two] = [0, 1].map(|index| cluster.nodes[index].address);
+    assert_eq!(
+        (one.to_string(), two.to_string()),
+        ("10.250.1.2".into(), "10.250.1.3".into())
+    );
+    assert_eq!(ask(one, "host"), "demo-controlplane-1");
+    assert_eq!(ask(one, &format!("ask {two}:{API} host")), "demo-worker-1");
+    assert_eq!(ask(one, "processes"), "1");
+    assert_eq!(ask(one, "list /sys/class/net"), "eth0 lo");
+    assert_eq!(
+        (ask(one, "env PLATFORM"), ask(one, "env USERDATA")),
+        ("container".into(), "dmVyc2lvbjogdjFhbHBoYTE=".into())
+    );
+    assert_eq!(
+        (ask(two, "env USERDATA"), ask(two, "env TALOSSKU")),
+        (String::new(), "1CPU-256RAM".into())
+    );
+    let mounts = ask(one, "mounts");
+    let host = world.folder.parent().unwrap().display().to_string();
+    assert!(!mounts.contains(&host), "nothing of the host is mounted: {mounts}");
+    for path in [
+        "/",
+        "/var",
+        "/run",
+        "/system",
+        "/system/state",
+        "/tmp",
+        "/opt",
+        "/etc/cni",
+        "/etc/hosts",
+        "/dev/shm",
+    ] {
+        assert!(mounts.lines().any(|line| line == path), "{path} is mounted: {mounts}");
+    }
+    assert_eq!(ask(one, "write /new x"), "Err(ReadOnlyFilesystem)");
+    for path in [
+        "/var/a",
+        "/opt/a",
+        "/etc/kubernetes/a",
+        "/etc/hosts",
+        "/system/state/a",
+        "/run/a",
+    ] {
+        assert_eq!(ask(one, &format!("write {path} x")), "Ok(())", "{path}");
+    }
+    assert_eq!(ask(one, "list /opt"), "a cni");
+    assert_eq!(ask(two, "list /opt"), "cni");
+    assert!(ask(two, "read /etc/hosts").contains("10.250.1.3 demo-worker-1"));
+    assert!(ask(one, "list /dev").contains("kmsg") && ask(one, "list /dev").contains("null"));
+    let groups = ask(one, "read /proc/self/cgroup");
+    let outside = groups.lines().filter(|line| line.contains("keelson-")).count();
+    assert_eq!(outside, 0, "its control group is the root inside: {groups}");
+    assert!(
+        std::fs::read_to_string(&cluster.nodes[0].log)
+            .unwrap()
+            .contains("init speaks")
+    );
+    assert!(!world.image.join("opt/a").exists(), "the image is as it was");
+
+    let again = world
+        .block_on(provision::create(world.plan("demo", 1, 1, 1), &|_| ()))
+        .unwrap_err();
+    assert!(matches!(again, Error::Exists { .. }), "{again}");
+    world.destroy("demo");
+    let error = world
+        .block_on(provision::destroy(&world.folder, "demo", &|_| ()))
+        .unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+}
+
+pub(crate) fn a_node_restarts_stays_down_and_recovers_from_a_crash(world: &World) {
+    let cluster = world.create(world.plan("demo", 1, 1, 0));
+    let node = cluster.nodes[0].address;
+    let starts = |count| {
+        let status = world.show("demo").nodes[0].status.clone();
+        status.phase == Phase::Running && status.starts == count && ask_at((node, API).into(), "host").is_ok()
+    };
+    ask(node, &format!("exit {}", sys::EXIT_REBOOT));
+    wait_until("the reboot", || starts(2));
+    ask(node, "exit 1");
+    wait_until("the start after a crash", || starts(3));
+    ask(node, "exit 0");
+    wait_until("the end", || world.show("demo").nodes[0].status.phase == Phase::Stopped);
+    wait_until("the end of its supervisor", || {
+        world.show("demo").nodes[0].status.supervisor.is_none()
+    });
+    assert!(world.show("demo").nodes[0].status.message.contains("shut down"));
+    world.destroy("demo");
+}
+
+pub(crate) fn limits_of_a_node_are_kept(world: &World) {
+    let cluster = world.create(world.plan("demo", 1, 1, 0));
+    let node = cluster.nodes[0].address;
+    let names = Names::of(&world.folder, "demo");
+    let group = sys::cgroup::Layout::detect()
+        .unwrap()
+        .group(names.cgroup())
+        .child("demo-controlplane-1");
+    assert_eq!(group.stats().memory_max, Some(256 << 20));
+    assert!(ask(node, "eat 64").contains("exit status: 0"));
+    assert!(ask(node, "eat 400").contains("signal: 9"));
+    assert_eq!(ask(node, "host"), "demo-controlplane-1", "PID 1 is spared");
+    world.destroy("demo");
+}
+
+pub(crate) fn what_a_node_writes_outlives_its_restart(world: &World) {
+    let cluster = world.create(world.plan("demo", 1, 1, 0));
+    let node = cluster.nodes[0].address;
+    for path in ["/var/kept", "/etc/kubernetes/kept", "/run/lost"] {
+        assert_eq!(ask(node, &format!("write {path} text")), "Ok(())");
+    }
+    ask(node, &format!("exit {}", sys::EXIT_REBOOT));
+    wait_until("the reboot", || {
+        ask_at((node, API).into(), "read /var/kept").is_ok_and(|text| text == "text")
+    });
+    assert_eq!(ask(node, "read /etc/kubernetes/kept"), "text");
+    assert_eq!(ask(node, "list /run"), "");
+    world.destroy("demo");
+}
