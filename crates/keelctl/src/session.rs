@@ -89,7 +89,11 @@ impl Session {
 
     /// Connects to each node itself, without showing who we are, for nodes in maintenance mode.
     pub fn open_insecure(flags: &ClientFlags, fingerprints: &[String]) -> Result<Self> {
-        let nodes = if flags.nodes.is_empty() { &flags.endpoints } else { &flags.nodes };
+        let nodes = if flags.nodes.is_empty() {
+            &flags.endpoints
+        } else {
+            &flags.nodes
+        };
         if nodes.is_empty() {
             bail!("insecure mode connects to the nodes themselves: name them with --nodes");
         }

@@ -25,14 +25,21 @@ impl Client {
             key: server.admin.key.clone(),
             ..Context::default()
         };
-        let config = ClientConfig { context: "demo".into(), contexts: BTreeMap::from([("demo".into(), context)]) };
+        let config = ClientConfig {
+            context: "demo".into(),
+            contexts: BTreeMap::from([("demo".into(), context)]),
+        };
         config.save(&home.path().join(".talos/config")).unwrap();
         Self { home, server }
     }
 
     fn run(&self, line: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keelctl"));
-        command.args(line.split(' ')).current_dir(self.home.path()).env_clear().env("HOME", self.home.path());
+        command
+            .args(line.split(' '))
+            .current_dir(self.home.path())
+            .env_clear()
+            .env("HOME", self.home.path());
         command.stdin(Stdio::null()).output().unwrap()
     }
 
@@ -60,7 +67,10 @@ fn captured(name: &str) -> String {
 fn get_prints_what_the_peer_printed() {
     let client = Client::new(true);
     assert_eq!(client.good("get services") + "exit 0\n", captured("get_services"));
-    assert_eq!(client.good("get svc apid -o json") + "exit 0\n", captured("get_services_apid_-o_json"));
+    assert_eq!(
+        client.good("get svc apid -o json") + "exit 0\n",
+        captured("get_services_apid_-o_json")
+    );
     let (out, error, code) = client.told("get nope");
     assert_eq!((out.as_str(), code), ("", 1));
     assert_eq!(error + "exit 1\n", captured("get_nope"));
@@ -69,14 +79,23 @@ fn get_prints_what_the_peer_printed() {
 #[test]
 fn get_fills_in_templates_and_writes_documents() {
     let client = Client::new(true);
-    assert_eq!(client.good("get svc -o jsonpath={.metadata.id}"), "apid\ncontainerd\ncri\nmachined\ntrustd\n");
+    assert_eq!(
+        client.good("get svc -o jsonpath={.metadata.id}"),
+        "apid\ncontainerd\ncri\nmachined\ntrustd\n"
+    );
     let yaml = client.good("get Service apid cri -o yaml");
-    assert!(yaml.starts_with("node: 127.0.0.1\nmetadata:\n    namespace: runtime\n"), "{yaml}");
+    assert!(
+        yaml.starts_with("node: 127.0.0.1\nmetadata:\n    namespace: runtime\n"),
+        "{yaml}"
+    );
     assert_eq!(yaml.matches("\n---\n").count(), 1);
     let (_, error, code) = client.told("get services nothing");
     assert!(error.contains("doesn't exist") && code == 1, "{error}");
     let (_, error, _) = client.told("get servces");
-    assert!(error.ends_with("did you mean \"services\"? `get rd` lists all types\n"), "{error}");
+    assert!(
+        error.ends_with("did you mean \"services\"? `get rd` lists all types\n"),
+        "{error}"
+    );
     let (_, error, _) = client.told("get services -o xml");
     assert!(error.contains("\"xml\" is not known"), "{error}");
 }
@@ -88,7 +107,10 @@ fn a_watch_marks_changes_and_ends_with_its_stream() {
     let marks: Vec<&str> = out.lines().map(|line| &line[12..13]).collect();
     assert_eq!(marks, ["*", "+", " ", "-"], "{out}");
     let yaml = client.good("get services -w -o yaml");
-    assert!(yaml.starts_with("node: 127.0.0.1\nevent: created\nmetadata:\n"), "{yaml}");
+    assert!(
+        yaml.starts_with("node: 127.0.0.1\nevent: created\nmetadata:\n"),
+        "{yaml}"
+    );
 }
 
 #[test]
@@ -96,9 +118,17 @@ fn a_failing_node_does_not_hide_the_others() {
     let client = Client::new(true);
     let (out, error, code) = client.told(&format!("version -n 10.5.0.2,{BROKEN} -n 10.5.0.3"));
     assert_eq!(code, 1);
-    assert!(out.contains("NODE:        10.5.0.2\n\tTag:         v-10.5.0.2\n"), "{out}");
+    assert!(
+        out.contains("NODE:        10.5.0.2\n\tTag:         v-10.5.0.2\n"),
+        "{out}"
+    );
     assert!(out.contains("NODE:        10.5.0.3\n"), "{out}");
-    assert!(error.contains(&format!("\t* {BROKEN}: rpc error: code = Unavailable desc = connection refused")), "{error}");
+    assert!(
+        error.contains(&format!(
+            "\t* {BROKEN}: rpc error: code = Unavailable desc = connection refused"
+        )),
+        "{error}"
+    );
     let (out, error, code) = client.told(&format!("-n 10.5.0.2,{BROKEN} get services -o jsonpath={{.node}}"));
     assert_eq!((out.lines().count(), code), (5, 1));
     assert!(error.contains("1 error occurred"), "{error}");
@@ -128,7 +158,11 @@ fn the_kubeconfig_is_printed_written_and_merged() {
     client.good("kubeconfig --merge=false --force");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
     client.good("kubeconfig other --force-context-name mine");
-    assert!(std::fs::read_to_string(client.home.path().join("other")).unwrap().contains("current-context: mine"));
+    assert!(
+        std::fs::read_to_string(client.home.path().join("other"))
+            .unwrap()
+            .contains("current-context: mine")
+    );
     let (_, error, _) = client.told("kubeconfig -n a,b");
     assert!(error.contains("not supported with multiple nodes"), "{error}");
 }
@@ -139,8 +173,14 @@ fn a_configuration_is_applied_without_client_certificate_in_maintenance() {
     std::fs::write(client.home.path().join("config.yaml"), "version: v1alpha1\n").unwrap();
     let node = client.server.address;
     let (_, error, code) = client.told(&format!("apply-config -i -n {node} -f config.yaml"));
-    assert_eq!((error.as_str(), code), ("warning: 18 bytes\nApplied configuration without a reboot\n", 0));
-    let (_, error, code) = client.told(&format!("apply -i -n {node} -f config.yaml --cert-fingerprint {}", "0".repeat(64)));
+    assert_eq!(
+        (error.as_str(), code),
+        ("warning: 18 bytes\nApplied configuration without a reboot\n", 0)
+    );
+    let (_, error, code) = client.told(&format!(
+        "apply -i -n {node} -f config.yaml --cert-fingerprint {}",
+        "0".repeat(64)
+    ));
     assert!(error.contains("has the fingerprint") && code == 1, "{error}");
     assert!(client.good(&format!("version -i -n {node}")).contains("Server:"));
     assert!(client.good(&format!("get -i svc -n {node}")).contains("apid"));
@@ -150,5 +190,8 @@ fn a_configuration_is_applied_without_client_certificate_in_maintenance() {
 fn an_action_that_is_refused_fails_at_once() {
     let client = Client::new(true);
     let (_, error, code) = client.told("reboot");
-    assert!(error.contains("FailedPrecondition desc = locked") && code == 1, "{error}");
+    assert!(
+        error.contains("FailedPrecondition desc = locked") && code == 1,
+        "{error}"
+    );
 }

@@ -13,7 +13,13 @@ pub struct Cluster {
     #[arg(long, default_value = "talos-default", global = true)]
     pub name: String,
     /// Folder with the state of clusters; else ~/.keelson/clusters (called as talosctl: ~/.talos/clusters)
-    #[arg(long, value_name = "PATH", env = "KEELSON_STATE", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "KEELSON_STATE",
+        hide_env_values = true,
+        global = true
+    )]
     pub state: Option<String>,
     /// What to do.
     #[command(subcommand)]

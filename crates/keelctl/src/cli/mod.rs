@@ -74,8 +74,17 @@ pub enum Command {
     /// Generate and patch machine configurations
     #[command(name = "machineconfig", visible_alias = "mc")]
     MachineConfig(generate::MachineConfig),
+    /// Show memory use
+    #[command(visible_aliases = ["m", "free"])]
+    Memory(Node<node::Memory>),
+    /// List mounts
+    #[command(visible_alias = "mount")]
+    Mounts(node::Plain),
     /// Show what a machine configuration would change (not in talosctl)
     Plan(Node<node::Plan>),
+    /// List processes
+    #[command(visible_aliases = ["p", "ps"])]
+    Processes(Node<node::Processes>),
     /// Reboot nodes
     Reboot(Node<node::Reboot>),
     /// Reset nodes: wipe and leave the cluster

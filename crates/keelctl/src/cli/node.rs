@@ -239,6 +239,14 @@ pub struct Logs {
     pub tail: i32,
 }
 
+/// `memory`
+#[derive(Debug, Args)]
+pub struct Memory {
+    /// Every value the kernel tells
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
 /// `plan`
 #[derive(Debug, Args)]
 pub struct Plan {
@@ -248,6 +256,14 @@ pub struct Plan {
     /// Patch to apply to the file first: inline or @file; repeatable
     #[arg(short = 'p', long, value_name = "PATCH")]
     pub config_patch: Vec<String>,
+}
+
+/// `processes`
+#[derive(Debug, Args)]
+pub struct Processes {
+    /// Sort by rss or cpu
+    #[arg(short, long, default_value = "rss", value_parser = ["rss", "cpu"])]
+    pub sort: String,
 }
 
 /// Following a long action.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use futures::StreamExt as _;
-use serde_json::{Value, json};
+use k8s::kubeconfig::Clash;
+use pki::Secret;
 
 use crate::Program;
 use crate::cli::common::Node;
@@ -84,162 +85,50 @@ fn destination(path: Option<&str>) -> Result<PathBuf> {
 /// Merges into the user's kubeconfig; what is there of the same names is replaced.
 pub fn replace_in_default(fetched: &[u8]) -> Result<PathBuf> {
     let path = destination(None)?;
-    store(fetched, &path, &Kubeconfig { path: None, force: true, force_context_name: None, merge: true })?;
+    store(
+        fetched,
+        &path,
+        &Kubeconfig {
+            path: None,
+            force: true,
+            force_context_name: None,
+            merge: true,
+        },
+    )?;
     Ok(path)
 }
 
 /// Merges into the file, or writes it.
 fn store(fetched: &[u8], path: &Path, args: &Kubeconfig) -> Result<()> {
-    let mut new = parse(fetched).context("read the kubeconfig of the node")?;
+    let mut new = k8s::Kubeconfig::parse(fetched).context("read the kubeconfig of the node")?;
     if let Some(name) = &args.force_context_name {
-        rename_context(&mut new, name);
+        new.rename_context(name);
     }
-    if args.merge && path.exists() {
-        let old = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-        let mut merged = parse(&old).with_context(|| format!("read {}", path.display()))?;
-        merge(&mut merged, new, args.force);
-        return files::write(path, serde_saphyr::to_string(&merged)?.as_bytes(), true);
-    }
-    if path.exists() && !args.force {
-        bail!(
-            "kubeconfig file already exists, use --force to overwrite: \"{}\"",
-            path.display()
-        );
-    }
-    let bytes = if args.force_context_name.is_some() {
-        serde_saphyr::to_string(&new)?.into_bytes()
-    } else {
-        fetched.to_vec()
-    };
-    files::write(path, &bytes, true)
-}
-
-fn parse(bytes: &[u8]) -> Result<Value> {
-    let text = std::str::from_utf8(bytes)?;
-    if text.trim().is_empty() {
-        return Ok(json!({"apiVersion": "v1", "kind": "Config"}));
-    }
-    Ok(serde_saphyr::from_str(text)?)
-}
-
-fn entries<'a>(config: &'a mut Value, list: &str) -> Option<&'a mut Vec<Value>> {
-    if !config[list].is_array() {
-        config[list] = json!([]);
-    }
-    config[list].as_array_mut()
-}
-
-fn rename_context(config: &mut Value, name: &str) {
-    let current = config["current-context"].clone();
-    for context in entries(config, "contexts").into_iter().flatten() {
-        if context["name"] == current {
-            context["name"] = json!(name);
+    if !args.merge || !path.exists() {
+        if path.exists() && !args.force {
+            bail!(
+                "kubeconfig file already exists, use --force to overwrite: \"{}\"",
+                path.display()
+            );
         }
+        let text = if args.force_context_name.is_some() {
+            new.encode()?
+        } else {
+            Secret::new(fetched)
+        };
+        return files::write(path, text.expose(), true);
     }
-    config["current-context"] = json!(name);
-}
-
-/// Adds clusters, users and contexts. An entry whose name is taken by another content gets a number, unless forced to
-/// replace it; the new context becomes current.
-fn merge(old: &mut Value, mut new: Value, force: bool) {
-    for (list, body) in [("clusters", "cluster"), ("users", "user"), ("contexts", "context")] {
-        let added = std::mem::take(entries(&mut new, list).map_or(&mut Vec::new(), |list| list));
-        for mut entry in added {
-            let name = entry["name"].as_str().unwrap_or_default().to_owned();
-            let Some(existing) = entries(old, list) else { continue };
-            let free = if force {
-                name.clone()
-            } else {
-                free_name(existing, &name, body, &entry[body])
-            };
-            if free != name {
-                note(&format!("renamed {body} \"{name}\" -> \"{free}\""));
-                refer(&mut new, list, &name, &free);
-                entry["name"] = json!(free);
-            }
-            match existing.iter_mut().find(|other| other["name"] == entry["name"]) {
-                Some(other) => *other = entry,
-                None => existing.push(entry),
-            }
-        }
+    let old = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    let mut merged = k8s::Kubeconfig::parse(&old).with_context(|| format!("read {}", path.display()))?;
+    for rename in merged.merge(&new, if args.force { Clash::Overwrite } else { Clash::Rename }) {
+        note(&format!("renamed \"{}\" -> \"{}\"", rename.from, rename.to));
     }
-    old["current-context"] = new["current-context"].clone();
-}
-
-fn free_name(existing: &[Value], name: &str, body: &str, content: &Value) -> String {
-    let fits = |candidate: &str| {
-        existing
-            .iter()
-            .find(|other| other["name"] == *candidate)
-            .is_none_or(|other| other[body] == *content)
-    };
-    let numbered = (1..).map(|number: u32| format!("{name}-{number}"));
-    std::iter::once(name.to_owned())
-        .chain(numbered)
-        .find(|candidate| fits(candidate))
-        .unwrap_or_else(|| name.to_owned())
-}
-
-/// Follows a renamed entry in what refers to it.
-fn refer(config: &mut Value, list: &str, from: &str, to: &str) {
-    let field = match list {
-        "clusters" => "cluster",
-        "users" => "user",
-        _ => {
-            if config["current-context"] == from {
-                config["current-context"] = json!(to);
-            }
-            return;
-        }
-    };
-    for context in entries(config, "contexts").into_iter().flatten() {
-        if context["context"][field] == from {
-            context["context"][field] = json!(to);
-        }
-    }
+    files::write(path, merged.encode()?.expose(), true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kubeconfig(server: &str, user: &str) -> Value {
-        json!({
-            "apiVersion": "v1", "kind": "Config",
-            "clusters": [{"name": "demo", "cluster": {"server": server}}],
-            "users": [{"name": "admin@demo", "user": {"token": user}}],
-            "contexts": [{"name": "admin@demo", "context": {"cluster": "demo", "user": "admin@demo", "namespace": "default"}}],
-            "current-context": "admin@demo",
-        })
-    }
-
-    #[test]
-    fn a_clash_gets_a_number_and_what_refers_to_it_follows() {
-        let mut old = kubeconfig("https://a", "a");
-        merge(&mut old, kubeconfig("https://b", "b"), false);
-        assert_eq!(old["current-context"], "admin@demo-1");
-        assert_eq!(old["contexts"][1]["context"]["cluster"], "demo-1");
-        assert_eq!(old["contexts"][1]["context"]["user"], "admin@demo-1");
-        assert_eq!(old["clusters"][0]["cluster"]["server"], "https://a");
-        let before = old.clone();
-        merge(&mut old, kubeconfig("https://a", "a"), false);
-        assert_eq!(
-            old["clusters"], before["clusters"],
-            "what is there already is not doubled"
-        );
-        assert_eq!(old["current-context"], "admin@demo");
-    }
-
-    #[test]
-    fn force_replaces_and_a_forced_name_is_used() {
-        let mut old = kubeconfig("https://a", "a");
-        let mut new = kubeconfig("https://b", "b");
-        rename_context(&mut new, "mine");
-        merge(&mut old, new, true);
-        assert_eq!(old["clusters"][0]["cluster"]["server"], "https://b");
-        assert_eq!(old["current-context"], "mine");
-        assert_eq!(old["contexts"].as_array().unwrap().len(), 2);
-    }
 
     #[test]
     fn the_file_is_taken_out_of_the_archive() {

@@ -18,6 +18,7 @@ pub mod kubeconfig;
 pub mod logs;
 pub mod secrets;
 pub mod service;
+pub mod system;
 pub mod time;
 pub mod validate;
 pub mod version;
@@ -58,7 +59,10 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Kubeconfig(command) => kubeconfig::run(&command, program),
         Command::Logs(command) => logs::logs(&command, program),
         Command::MachineConfig(args) => gen_config::machine_config(&args.command),
+        Command::Memory(command) => system::memory(&command, program),
+        Command::Mounts(command) => system::mounts(&command, program),
         Command::Plan(command) => apply::plan(&command, program),
+        Command::Processes(command) => system::processes(&command, program),
         Command::Reboot(command) => actions::reboot(&command, program),
         Command::Reset(command) => actions::reset(&command, program),
         Command::Service(command) => service::run(&command, program),

@@ -8,6 +8,7 @@ const PADDING: usize = 3;
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<String>>,
+    widths: Widths,
 }
 
 impl Table {
@@ -16,6 +17,12 @@ impl Table {
         let mut table = Self::default();
         table.row(header);
         table
+    }
+
+    /// The same with another number of spaces between columns.
+    pub fn with_padding(mut self, padding: usize) -> Self {
+        self.widths.padding = padding;
+        self
     }
 
     /// Adds a row.
@@ -35,7 +42,7 @@ impl Table {
 
     /// The table as text, every row ending in a line break.
     pub fn render(&self) -> String {
-        let mut widths = Widths::default();
+        let mut widths = self.widths.clone();
         for row in &self.rows {
             widths.grow(row);
         }
@@ -44,17 +51,29 @@ impl Table {
 }
 
 /// Widths of columns that may grow while rows are printed one by one (watches).
-#[derive(Clone, Debug, Default)]
-pub struct Widths(Vec<usize>);
+#[derive(Clone, Debug)]
+pub struct Widths {
+    columns: Vec<usize>,
+    padding: usize,
+}
+
+impl Default for Widths {
+    fn default() -> Self {
+        Self {
+            columns: Vec::new(),
+            padding: PADDING,
+        }
+    }
+}
 
 impl Widths {
     /// Makes room for a row.
     pub fn grow(&mut self, row: &[String]) {
         let cells = row.len().saturating_sub(1);
-        if self.0.len() < cells {
-            self.0.resize(cells, 0);
+        if self.columns.len() < cells {
+            self.columns.resize(cells, 0);
         }
-        for (width, cell) in self.0.iter_mut().zip(&row[..cells]) {
+        for (width, cell) in self.columns.iter_mut().zip(&row[..cells]) {
             *width = (*width).max(cell.chars().count());
         }
     }
@@ -65,7 +84,7 @@ impl Widths {
         for (index, cell) in row.iter().enumerate() {
             line.push_str(cell);
             if index + 1 < row.len() {
-                let width = self.0.get(index).copied().unwrap_or_default() + PADDING;
+                let width = self.columns.get(index).copied().unwrap_or_default() + self.padding;
                 line.extend(std::iter::repeat_n(' ', width - cell.chars().count().min(width)));
             }
         }

@@ -35,8 +35,16 @@ fn node<T>(request: &Request<T>) -> Result<String, Status> {
     if named.len() > 1 || request.metadata().contains_key("nodes") {
         return Err(Status::invalid_argument("the command line asks every node by itself"));
     }
-    let name = named.first().and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    if name == BROKEN { Err(Status::unavailable("connection refused")) } else { Ok(name) }
+    let name = named
+        .first()
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    if name == BROKEN {
+        Err(Status::unavailable("connection refused"))
+    } else {
+        Ok(name)
+    }
 }
 
 type Streaming<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -49,19 +57,33 @@ fn stream<T: Send + 'static>(items: Vec<T>) -> Response<Streaming<T>> {
 impl MachineService for Nodes {
     async fn version(&self, request: Request<()>) -> Result<Response<VersionResponse>, Status> {
         let name = node(&request)?;
-        let version = VersionInfo { tag: format!("v-{name}"), os: "linux".into(), arch: "amd64".into(), ..Default::default() };
-        let message = Version { version: Some(version), features: Some(FeaturesInfo { rbac: true }), ..Default::default() };
-        Ok(Response::new(VersionResponse { messages: vec![message] }))
+        let version = VersionInfo {
+            tag: format!("v-{name}"),
+            os: "linux".into(),
+            arch: "amd64".into(),
+            ..Default::default()
+        };
+        let message = Version {
+            version: Some(version),
+            features: Some(FeaturesInfo { rbac: true }),
+            ..Default::default()
+        };
+        Ok(Response::new(VersionResponse {
+            messages: vec![message],
+        }))
     }
 
-    async fn logs(
-        &self,
-        request: Request<LogsRequest>,
-    ) -> Result<Response<tonic::codegen::BoxStream<Data>>, Status> {
+    async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<tonic::codegen::BoxStream<Data>>, Status> {
         let name = node(&request)?;
         let id = request.into_inner().id;
-        let piece = |text: String| Data { metadata: None, bytes: text.into_bytes() };
-        Ok(stream(vec![piece(format!("{id} one\n{id} tw")), piece(format!("o of {name}\n"))]))
+        let piece = |text: String| Data {
+            metadata: None,
+            bytes: text.into_bytes(),
+        };
+        Ok(stream(vec![
+            piece(format!("{id} one\n{id} tw")),
+            piece(format!("o of {name}\n")),
+        ]))
     }
 
     async fn kubeconfig(&self, request: Request<()>) -> Result<Response<tonic::codegen::BoxStream<Data>>, Status> {
@@ -69,7 +91,10 @@ impl MachineService for Nodes {
         let text = "apiVersion: v1\nkind: Config\nclusters:\n- name: demo\n  cluster:\n    server: https://10.5.0.2:6443\n\
                     users:\n- name: admin@demo\n  user:\n    token: x\ncontexts:\n- name: admin@demo\n  context:\n    cluster: demo\n    user: admin@demo\n\
                     current-context: admin@demo\n";
-        Ok(stream(vec![Data { metadata: None, bytes: text.into() }]))
+        Ok(stream(vec![Data {
+            metadata: None,
+            bytes: text.into(),
+        }]))
     }
 
     async fn apply_configuration(
@@ -83,7 +108,9 @@ impl MachineService for Nodes {
             mode_details: "Applied configuration without a reboot".into(),
             ..Default::default()
         };
-        Ok(Response::new(ApplyConfigurationResponse { messages: vec![message] }))
+        Ok(Response::new(ApplyConfigurationResponse {
+            messages: vec![message],
+        }))
     }
 
     async fn reboot(&self, _: Request<RebootRequest>) -> Result<Response<RebootResponse>, Status> {
@@ -110,7 +137,10 @@ fn resource(namespace: &str, kind: &str, id: &str, version: u32, spec: &str) -> 
             updated: time(1_795_242_676),
             ..Default::default()
         }),
-        spec: Some(cosi::Spec { proto_spec: vec![], yaml_spec: spec.into() }),
+        spec: Some(cosi::Spec {
+            proto_spec: vec![],
+            yaml_spec: spec.into(),
+        }),
     }
 }
 
@@ -120,14 +150,24 @@ fn resources(kind: &str) -> Vec<cosi::Resource> {
         "ResourceDefinitions.meta.cosi.dev" => DEFINITIONS
             .iter()
             .map(|spec| {
-                let name = spec.lines().next().and_then(|line| line.strip_prefix("type: ")).unwrap_or_default();
+                let name = spec
+                    .lines()
+                    .next()
+                    .and_then(|line| line.strip_prefix("type: "))
+                    .unwrap_or_default();
                 resource("meta", kind, &name.to_lowercase(), 1, spec)
             })
             .collect(),
         // Out of order on purpose.
-        "Services.v1alpha1.talos.dev" => [("trustd", 3), ("apid", 2), ("containerd", 3), ("cri", 2), ("machined", 2)]
-            .map(|(id, version)| resource("runtime", kind, id, version, running))
-            .into(),
+        "Services.v1alpha1.talos.dev" => [
+            ("trustd", 3),
+            ("apid", 2),
+            ("containerd", 3),
+            ("cri", 2),
+            ("machined", 2),
+        ]
+        .map(|(id, version)| resource("runtime", kind, id, version, running))
+        .into(),
         _ => vec![],
     }
 }
@@ -140,16 +180,31 @@ impl State for Nodes {
     ) -> Result<Response<tonic::codegen::BoxStream<cosi::ListResponse>>, Status> {
         node(&request)?;
         let all = resources(&request.into_inner().r#type);
-        Ok(stream(all.into_iter().map(|resource| cosi::ListResponse { resource: Some(resource) }).collect()))
+        Ok(stream(
+            all.into_iter()
+                .map(|resource| cosi::ListResponse {
+                    resource: Some(resource),
+                })
+                .collect(),
+        ))
     }
 
     async fn get(&self, request: Request<cosi::GetRequest>) -> Result<Response<cosi::GetResponse>, Status> {
         node(&request)?;
         let r = request.into_inner();
-        let found = resources(&r.r#type).into_iter().find(|found| found.metadata.as_ref().is_some_and(|m| m.id == r.id));
-        let missing = format!("resource {}({}/{}@undefined) doesn't exist", r.r#type, r.namespace, r.id);
+        let found = resources(&r.r#type)
+            .into_iter()
+            .find(|found| found.metadata.as_ref().is_some_and(|m| m.id == r.id));
+        let missing = format!(
+            "resource {}({}/{}@undefined) doesn't exist",
+            r.r#type, r.namespace, r.id
+        );
         found
-            .map(|resource| Response::new(cosi::GetResponse { resource: Some(resource) }))
+            .map(|resource| {
+                Response::new(cosi::GetResponse {
+                    resource: Some(resource),
+                })
+            })
             .ok_or_else(|| Status::not_found(missing))
     }
 
@@ -165,8 +220,15 @@ impl State for Nodes {
             ..Default::default()
         };
         let apid = resources(&kind).remove(1);
-        let events = [cosi::EventType::Created, cosi::EventType::Bootstrapped, cosi::EventType::Updated, cosi::EventType::Destroyed]
-            .map(|kind| cosi::WatchResponse { event: vec![event(kind, apid.clone())] });
+        let events = [
+            cosi::EventType::Created,
+            cosi::EventType::Bootstrapped,
+            cosi::EventType::Updated,
+            cosi::EventType::Destroyed,
+        ]
+        .map(|kind| cosi::WatchResponse {
+            event: vec![event(kind, apid.clone())],
+        });
         Ok(stream(events.into()))
     }
 }
@@ -205,13 +267,20 @@ impl Server {
     pub fn start(mutual: bool) -> Self {
         let now = SystemTime::now();
         let authority = Authority::new_os(now).unwrap();
-        let admin = authority.sign(&CertRequest::client(KeyKind::Ed25519, "", &["os:admin"], now)).unwrap();
+        let admin = authority
+            .sign(&CertRequest::client(KeyKind::Ed25519, "", &["os:admin"], now))
+            .unwrap();
         let local = vec!["127.0.0.1".parse().unwrap()];
-        let pair = authority.sign(&CertRequest::server(KeyKind::Ed25519, "node", vec![], local, now)).unwrap();
+        let pair = authority
+            .sign(&CertRequest::server(KeyKind::Ed25519, "node", vec![], local, now))
+            .unwrap();
         let config = tls::server_config(&pair, mutual.then(|| authority.certificate())).unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 sender.send(listener.local_addr().unwrap()).unwrap();
@@ -232,6 +301,10 @@ impl Server {
                     .unwrap();
             });
         });
-        Self { address: receiver.recv().unwrap(), authority, admin }
+        Self {
+            address: receiver.recv().unwrap(),
+            authority,
+            admin,
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use api::client::{Client, ClientOptions};
-use api::proto::cluster::{ClusterInfo, HealthCheckRequest};
 use api::proto::machine::BootstrapRequest;
 use config::patch::Patch;
 use pki::clientconfig::ClientConfig;
@@ -17,7 +16,8 @@ use super::tell;
 use crate::Program;
 use crate::cli::cluster::Create;
 use crate::cli::common::ClientFlags;
-use crate::commands::{client_config, health, kubeconfig};
+use crate::commands::health::{self, Nodes};
+use crate::commands::{client_config, kubeconfig};
 use crate::output::note;
 use crate::session::{Target, block, failed};
 
@@ -27,22 +27,30 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Runs `cluster create`.
 pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Result<()> {
     let deadline = Instant::now() + args.wait_timeout;
-    let mut plan = Plan::new(options(name, state, args)?)?;
+    let mut plan = Plan::new(options(name, state.clone(), args)?)?;
     let generated = if args.skip_injecting_config {
         None
     } else {
         Some(provision::configure(&mut plan, &config_options(args)?)?)
     };
     let addresses = |role| {
-        plan.nodes.iter().filter(|node| node.role == role).map(|node| node.address.to_string()).collect::<Vec<_>>()
+        plan.nodes
+            .iter()
+            .filter(|node| node.role == role)
+            .map(|node| node.address.to_string())
+            .collect::<Vec<_>>()
     };
     let (controlplanes, workers) = (addresses(Role::ControlPlane), addresses(Role::Worker));
     block(async {
+        // A cluster that exists keeps its context, and one that failed half way gets one, so that it can be looked into.
+        let existed = provision::show(&state, name).is_ok();
+        let created = provision::create(plan, &tell).await;
+        let made = created.is_ok() || (!existed && provision::show(&state, name).is_ok());
         let client_file = match &generated {
-            Some(generated) => Some(merge_client(&generated.client, &controlplanes, args, program)?),
-            None => None,
+            Some(generated) if made => Some(merge_client(&generated.client, &controlplanes, args, program)?),
+            _ => None,
         };
-        let cluster = provision::create(plan, &tell).await?;
+        let cluster = created?;
         let (Some(generated), Some(client_file), Some(first)) = (generated, client_file, controlplanes.first()) else {
             note("the nodes wait for their configuration (apply-config --insecure)");
             return Ok(());
@@ -52,22 +60,21 @@ pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Resul
         bootstrap(&target.client, deadline).await?;
         if args.wait {
             let left = deadline.saturating_duration_since(Instant::now());
-            let request = HealthCheckRequest {
-                wait_timeout: prost_types::Duration::try_from(left).ok(),
-                cluster_info: Some(ClusterInfo {
-                    control_plane_nodes: controlplanes.clone(),
-                    worker_nodes: workers,
-                    force_endpoint: String::new(),
-                }),
+            let nodes = Nodes {
+                control_planes: controlplanes.clone(),
+                workers,
             };
-            health::check(&target.client, request, left).await?;
+            health::check(&target, nodes, None, left, true).await?;
         }
         if !args.skip_kubeconfig {
             let text = fetch_kubeconfig(&target, deadline).await?;
             let path = kubeconfig::replace_in_default(&text)?;
             note(&format!("merged the kubeconfig into {}", path.display()));
         }
-        note(&format!("cluster \"{name}\" is up; client configuration: {}", client_file.display()));
+        note(&format!(
+            "cluster \"{name}\" is up; client configuration: {}",
+            client_file.display()
+        ));
         super::print(&super::describe(&cluster))?;
         Ok(())
     })
@@ -80,9 +87,14 @@ fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
     options.workers = args.workers;
     options.subnet = args.cidr.parse()?;
     options.mtu = args.mtu;
-    options.controlplane =
-        Resources { cpu_millis: Resources::parse_cpus(&args.cpus_controlplanes)?, memory: args.memory_controlplanes };
-    options.worker = Resources { cpu_millis: Resources::parse_cpus(&args.cpus_workers)?, memory: args.memory_workers };
+    options.controlplane = Resources {
+        cpu_millis: Resources::parse_cpus(&args.cpus_controlplanes)?,
+        memory: args.memory_controlplanes,
+    };
+    options.worker = Resources {
+        cpu_millis: Resources::parse_cpus(&args.cpus_workers)?,
+        memory: args.memory_workers,
+    };
     options.registry = Some(dist.join("images")).filter(|layout| layout.join("index.json").exists());
     for port in &args.exposed_ports {
         options.ports.push(PortMapping::parse(port, args.host_ip)?);
@@ -96,13 +108,19 @@ fn dist_folder(flag: Option<&str>) -> Result<PathBuf> {
     if let Some(path) = flag {
         return Ok(path.into());
     }
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(Path::to_owned));
     let places: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from("dist")]).collect();
     match places.iter().find(|place| place.join("rootfs.sqsh").exists()) {
         Some(place) => Ok(place.clone()),
         None => bail!(
             "there is no built distribution (rootfs.sqsh) in {}: build it (cargo xtask dist) or name its folder with --dist",
-            places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" or ")
+            places
+                .iter()
+                .map(|place| place.display().to_string())
+                .collect::<Vec<_>>()
+                .join(" or ")
         ),
     }
 }
@@ -118,8 +136,7 @@ fn config_options(args: &Create) -> Result<ConfigOptions> {
     })
 }
 
-/// Puts the cluster's context into the client configuration, before anything is started: a cluster that fails half way
-/// can be looked into then.
+/// Puts the cluster's context into the client configuration.
 fn merge_client(client: &ClientConfig, controlplanes: &[String], args: &Create, program: Program) -> Result<PathBuf> {
     let path = match &args.talosconfig_destination {
         Some(path) => path.into(),
@@ -140,7 +157,10 @@ fn merge_client(client: &ClientConfig, controlplanes: &[String], args: &Create, 
         config.contexts.remove(&name);
     }
     for rename in config.merge(client) {
-        note(&format!("renamed talosconfig context \"{}\" -> \"{}\"", rename.from, rename.to));
+        note(&format!(
+            "renamed talosconfig context \"{}\" -> \"{}\"",
+            rename.from, rename.to
+        ));
     }
     config.save(&path)?;
     Ok(path)
@@ -149,8 +169,14 @@ fn merge_client(client: &ClientConfig, controlplanes: &[String], args: &Create, 
 fn connect(client: &ClientConfig, node: &str) -> Result<Target> {
     let context = client.context(None)?;
     let tls = tls::client_config(&context.ca, context.identity().as_ref())?;
-    let options = ClientOptions { endpoints: vec![node.to_owned()], ..ClientOptions::new(tls) };
-    Ok(Target { node: node.to_owned(), client: Client::connect(options)?.with_nodes(&[node]) })
+    let options = ClientOptions {
+        endpoints: vec![node.to_owned()],
+        ..ClientOptions::new(tls)
+    };
+    Ok(Target {
+        node: node.to_owned(),
+        client: Client::connect(options)?.with_nodes(&[node]),
+    })
 }
 
 /// Bootstraps as soon as the node takes it; one that is bootstrapped already is fine.
@@ -167,7 +193,10 @@ async fn bootstrap(client: &Client, deadline: Instant) -> Result<()> {
 
 /// What a node answers that is still starting.
 fn is_early(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::FailedPrecondition | Code::DeadlineExceeded | Code::Unknown)
+    matches!(
+        code,
+        Code::Unavailable | Code::FailedPrecondition | Code::DeadlineExceeded | Code::Unknown
+    )
 }
 
 async fn fetch_kubeconfig(target: &Target, deadline: Instant) -> Result<Vec<u8>> {

@@ -27,7 +27,11 @@ pub fn run(command: Cluster, program: Program) -> Result<()> {
             check_provisioner(&provisioner, "show")?;
             Ok(print(&describe(&provision::show(&state, &command.name)?))?)
         }
-        ClusterAction::Destroy { force, provisioner, save_cluster_logs_archive_path } => {
+        ClusterAction::Destroy {
+            force,
+            provisioner,
+            save_cluster_logs_archive_path,
+        } => {
             check_provisioner(&provisioner, "destroy")?;
             let known = provision::show(&state, &command.name);
             if let (Some(path), Ok(cluster)) = (save_cluster_logs_archive_path, &known) {
@@ -80,14 +84,26 @@ fn describe(cluster: &Found) -> String {
     for node in &cluster.nodes {
         let cpus = format!("{:.2}", node.resources.cpu_millis as f64 / 1000.0);
         let memory = size::decimal(node.resources.memory);
-        nodes.row([&node.name, node.role.name(), &node.address.to_string(), &cpus, &memory, "-"]);
+        nodes.row([
+            &node.name,
+            node.role.name(),
+            &node.address.to_string(),
+            &cpus,
+            &memory,
+            "-",
+        ]);
     }
     let mut text = format!("{}\nNODES:\n\n{}", head.render(), nodes.render());
     if !cluster.complete {
         text.push_str("\nThe cluster is not complete: its creation failed or still goes on.\n");
     }
     for node in cluster.nodes.iter().filter(|node| !node.status.message.is_empty()) {
-        text.push_str(&format!("\n{}: {} (see {})\n", node.name, node.status.message, node.log.display()));
+        text.push_str(&format!(
+            "\n{}: {} (see {})\n",
+            node.name,
+            node.status.message,
+            node.log.display()
+        ));
     }
     text
 }
@@ -98,7 +114,11 @@ fn forget(cluster: &Found, program: Program) -> Result<()> {
     let mut config = ClientConfig::load_or_default(&path)?;
     let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
     let own = |endpoints: &[String]| !endpoints.is_empty() && endpoints.iter().all(|e| addresses.contains(e));
-    if config.contexts.get(&cluster.name).is_none_or(|context| !own(&context.endpoints)) {
+    if config
+        .contexts
+        .get(&cluster.name)
+        .is_none_or(|context| !own(&context.endpoints))
+    {
         return Ok(());
     }
     config.contexts.remove(&cluster.name);

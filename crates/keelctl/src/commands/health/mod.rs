@@ -1,0 +1,104 @@
+//! `health`: is the cluster well? A node checks if it can; otherwise the checks run here.
+
+mod checks;
+mod kube;
+mod view;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use api::client::Client;
+use api::proto::cluster::{ClusterInfo, HealthCheckRequest};
+use futures::StreamExt as _;
+use tonic::{Code, Status};
+
+use crate::Program;
+use crate::cli::common::Node;
+use crate::cli::node::Health;
+use crate::commands::NotImplemented;
+use crate::session::{Session, Target, block, failed};
+
+pub use view::Nodes;
+
+/// How much longer than the node we wait.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Runs `health`.
+pub fn run(command: &Node<Health>, program: Program) -> Result<()> {
+    let args = &command.args;
+    if args.run_e2e {
+        return Err(NotImplemented("health --run-e2e".into()).into());
+    }
+    let mut nodes = Nodes {
+        control_planes: args.control_plane_nodes.clone(),
+        workers: args.worker_nodes.clone(),
+    };
+    nodes.control_planes.extend(args.init_node.clone());
+    block(async {
+        let session = Session::open(&command.client, program)?;
+        let target = session.single("health")?;
+        check(target, nodes, args.k8s_endpoint.clone(), args.wait_timeout, args.server).await
+    })
+}
+
+/// Waits until the cluster is healthy and tells what it waits for. Without nodes they are taken from the members that
+/// the node knows.
+pub async fn check(
+    target: &Target,
+    nodes: Nodes,
+    endpoint: Option<String>,
+    wait: Duration,
+    on_server: bool,
+) -> Result<()> {
+    if on_server {
+        let request = HealthCheckRequest {
+            wait_timeout: Some(prost_types::Duration::try_from(wait).context("read the time to wait: too long")?),
+            cluster_info: Some(ClusterInfo {
+                control_plane_nodes: nodes.control_planes.clone(),
+                worker_nodes: nodes.workers.clone(),
+                force_endpoint: endpoint.clone().unwrap_or_default(),
+            }),
+        };
+        let answered = tokio::time::timeout(wait + GRACE, server(&target.client, request)).await;
+        match answered.context("the cluster did not get healthy in time")? {
+            Err(Failure::Call(status)) if status.code() == Code::Unimplemented => {}
+            Err(Failure::Call(status)) => return Err(failed(&status).context("healthcheck error")),
+            Err(Failure::Other(error)) => return Err(error),
+            Ok(()) => return Ok(()),
+        }
+    }
+    let deadline = Instant::now() + wait;
+    let view = view::View::open(target, nodes, endpoint, deadline).await?;
+    checks::all(&view, deadline, &mut |line| {
+        let _ = writeln!(std::io::stderr(), "{line}"); // progress that nobody reads is not worth failing for
+    })
+    .await
+}
+
+enum Failure {
+    Call(Status),
+    Other(anyhow::Error),
+}
+
+async fn server(client: &Client, request: HealthCheckRequest) -> Result<(), Failure> {
+    let mut stream = client
+        .cluster()
+        .health_check(request)
+        .await
+        .map_err(Failure::Call)?
+        .into_inner();
+    while let Some(progress) = stream.next().await {
+        let progress = progress.map_err(Failure::Call)?;
+        if let Some(error) = progress.metadata.filter(|metadata| !metadata.error.is_empty()) {
+            return Err(Failure::Other(anyhow::anyhow!("healthcheck error: {}", error.error)));
+        }
+        writeln!(std::io::stderr(), "{}", progress.message).map_err(|error| Failure::Other(error.into()))?;
+    }
+    Ok(())
+}
+
+/// Fails with the reason if the condition does not hold.
+fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { bail!(reason()) }
+}
