@@ -69,9 +69,9 @@ pub fn apply_impact(old: &Config, new: &Config) -> Impact {
             (other, _) => other.contains(' ') || other.ends_with("Config") || crate::document::by_kind(other).is_some(),
         };
         if at_once {
-            impact.immediate.push(path)
+            impact.immediate.push(path);
         } else {
-            impact.reboot.push(path)
+            impact.reboot.push(path);
         }
     }
     impact

@@ -11,7 +11,7 @@ use crate::model::v1alpha1;
 use crate::problem::{DecodeErrors, Problem};
 use crate::schema::Field as _;
 use crate::schema::types::Kind;
-use crate::yaml::syntax;
+use crate::yaml::syntax::{self, Raw};
 
 /// A machine configuration. What could be decoded has only known fields with values of their types; whether the values
 /// make sense together is for [`Config::validate`](crate::validate).
@@ -71,7 +71,7 @@ impl PartialEq for Config {
 impl Config {
     /// Reads a stream of documents. All problems are reported together, each with its document, path and line.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeErrors> {
-        let documents = documents(bytes, false)?;
+        let documents = documents(bytes)?;
         if documents.is_empty() {
             return Err(DecodeErrors::one(Problem::new(
                 "there is no document in the configuration",
@@ -160,9 +160,13 @@ impl Config {
     }
 }
 
-/// Reads and checks the documents of a text; in a patch they may be partial.
-pub(crate) fn documents(bytes: &[u8], is_patch: bool) -> Result<Vec<Document>, DecodeErrors> {
-    let raw = syntax::read(bytes).map_err(DecodeErrors::one)?;
+/// Reads and checks the documents of a text.
+fn documents(bytes: &[u8]) -> Result<Vec<Document>, DecodeErrors> {
+    check(&syntax::read(bytes).map_err(DecodeErrors::one)?, false)
+}
+
+/// Checks the documents of a text; in a patch they may be partial.
+pub(crate) fn check(raw: &[Raw], is_patch: bool) -> Result<Vec<Document>, DecodeErrors> {
     let mut problems = Vec::new();
     let mut documents: Vec<Document> = Vec::with_capacity(raw.len());
     for (i, raw) in raw.iter().enumerate() {

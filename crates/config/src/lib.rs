@@ -5,6 +5,8 @@ mod config;
 pub mod document;
 pub mod effect;
 mod encode;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod generate;
 pub mod images;
 pub mod model;

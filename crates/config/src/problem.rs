@@ -43,7 +43,7 @@ impl fmt::Display for DocumentId {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problem {
     /// The document, if the problem is in one.
-    pub document: Option<DocumentId>,
+    pub document: Option<Box<DocumentId>>,
     /// Path of the field, such as `machine.network.interfaces[0].addresses[1]`; empty for a whole document.
     pub path: String,
     /// Place in the text.
@@ -87,7 +87,7 @@ impl Problem {
     /// Adds the document.
     #[must_use]
     pub fn document(mut self, document: &DocumentId) -> Self {
-        self.document = Some(document.clone());
+        self.document = Some(Box::new(document.clone()));
         self
     }
 }

@@ -1,4 +1,5 @@
 //! Redaction, differences, and what they take to apply.
+#![allow(clippy::unwrap_used)]
 
 use config::change::{apply_impact, changes, diff};
 use config::patch::{Patch, apply};

@@ -1,4 +1,5 @@
 //! Generated configurations equal those of the reference system for the same secrets and flags.
+#![allow(clippy::unwrap_used)]
 
 use std::time::SystemTime;
 

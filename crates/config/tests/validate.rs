@@ -1,4 +1,5 @@
 //! Validation: what is generated is valid, and what is wrong is reported with its place and remedy.
+#![allow(clippy::unwrap_used)]
 
 use config::patch::{Patch, apply};
 use config::{Config, Mode};

@@ -100,7 +100,7 @@ fn features(input: &Input) -> FeaturesConfig {
         stable_hostname: (older && contract.has_stable_hostname()).then_some(true),
         apid_check_ext_key_usage: (older && contract.has_extended_key_usage_check()).then_some(true),
         disk_quota_support: contract.has_disk_quota().then_some(true),
-        kube_prism: contract.has_kube_prism().then(|| KubePrism {
+        kube_prism: contract.has_kube_prism().then_some(KubePrism {
             enabled: Some(true),
             port: Some(7445),
         }),

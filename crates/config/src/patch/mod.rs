@@ -7,7 +7,7 @@ mod merge;
 
 use std::path::PathBuf;
 
-use crate::config::documents;
+use crate::config::check;
 use crate::problem::{DecodeErrors, Problem};
 use crate::yaml::syntax::{self, RawKind};
 use crate::{Config, Document, encode};
@@ -67,9 +67,7 @@ impl Patch {
         {
             return Ok(Self(Kind::Json(json::read(operations)?)));
         }
-        Ok(Self(Kind::Strategic(
-            documents(text, true).map_err(PatchError::Decode)?,
-        )))
+        Ok(Self(Kind::Strategic(check(&raw, true).map_err(PatchError::Decode)?)))
     }
 
     /// Reads a patch given as an argument: `@file`, or the patch itself.

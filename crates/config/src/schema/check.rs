@@ -34,7 +34,7 @@ impl Checker<'_> {
 
     fn problem(&mut self, path: &str, at: Position, message: impl Into<String>, fix: Option<String>) {
         if self.problems.len() < MAX_PROBLEMS {
-            let document = Some(self.document.clone());
+            let document = Some(Box::new(self.document.clone()));
             self.problems.push(Problem {
                 document,
                 path: path.to_owned(),
@@ -100,6 +100,9 @@ impl Checker<'_> {
     }
 
     fn unknown_key(&mut self, schema: &'static Struct, key: &str, at: Position, path: &str) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let names = || schema.fields.iter().map(|field| field.name);
         let fix = match closest(key, names()) {
             Some(name) => format!("did you mean {name}?"),

@@ -173,12 +173,6 @@ impl Field for Prefix {
     }
 }
 
-impl Default for Ports {
-    fn default() -> Self {
-        Self { first: 0, last: 0 }
-    }
-}
-
 impl Field for Ports {
     const SHAPE: Shape = Shape::Ports;
 

@@ -90,7 +90,7 @@ impl FromStr for Prefix {
 }
 
 /// Ports from `first` to `last`, both included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ports {
     /// First port.
     pub first: u16,
@@ -161,11 +161,5 @@ pub type Free = serde_json::Value;
 pub struct Bytes(pub Vec<u8>);
 
 /// A secret key written as base64 of PEM.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct SecretBytes(pub pki::Secret);
-
-impl Default for SecretBytes {
-    fn default() -> Self {
-        Self(pki::Secret::default())
-    }
-}

@@ -201,7 +201,8 @@ fn sysctls(report: &mut Report<'_>, document: &Document) {
 }
 
 fn node(report: &mut Report<'_>, document: &Document) {
-    let value: [(&str, fn(&str) -> Result<(), String>); 3] = [
+    type Judge = fn(&str) -> Result<(), String>;
+    let value: [(&str, Judge); 3] = [
         ("labels", names::label_value),
         ("annotations", |_| Ok(())),
         ("taints", names::taint_value),

@@ -113,7 +113,7 @@ fn place(document: &Document, steps: &[&str], message: String, fix: Option<Strin
         }
     }
     Problem {
-        document: Some(document.id.clone()),
+        document: Some(Box::new(document.id.clone())),
         path,
         at,
         message,

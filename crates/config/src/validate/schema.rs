@@ -64,7 +64,7 @@ fn value(report: &mut Report<'_>, document: &Document, node: &Node, shape: &Shap
         (_, Value::Text(text)) if field.check != Format::Any && !text.is_empty() => {
             if let Err(mismatch) = field.check.judge(text) {
                 report.push_error(Problem {
-                    document: Some(document.id.clone()),
+                    document: Some(Box::new(document.id.clone())),
                     path: path.to_owned(),
                     at: node.at,
                     message: mismatch.message,

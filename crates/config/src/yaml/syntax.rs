@@ -14,7 +14,11 @@ pub const MAX_BYTES: usize = 32 << 20;
 /// Deepest nesting. The deepest documented field is ten levels down; free-form Kubernetes objects reach about thirty.
 pub const MAX_DEPTH: usize = 100;
 /// Most nodes in one stream, aliases counted each time they are used.
-pub const MAX_NODES: usize = 1_000_000;
+pub const MAX_NODES: usize = 200_000;
+/// Most keys in one map, and most documents in one stream: both are searched one by one.
+pub const MAX_KEYS: usize = 10_000;
+/// See [`MAX_KEYS`].
+pub const MAX_DOCUMENTS: usize = 1_000;
 
 /// A node as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -263,6 +267,9 @@ impl Reader {
         match self.open.last_mut() {
             Some(open) => open.items.push(raw),
             None if raw.is_null() => {}
+            None if self.documents.len() == MAX_DOCUMENTS => {
+                return Err(Problem::new(format!("the stream has more than {MAX_DOCUMENTS} documents")).at(raw.at));
+            }
             None => self.documents.push(raw),
         }
         Ok(())
@@ -281,6 +288,9 @@ fn is_plain(style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<bool,
 
 /// Pairs up keys and values, refuses a key that comes twice, and fills in merge keys (`<<`).
 fn entries(items: Vec<Raw>) -> Result<Vec<(RawKey, Raw)>, Problem> {
+    if items.len() > 2 * MAX_KEYS {
+        return Err(Problem::new(format!("a map has more than {MAX_KEYS} keys")).at(items[0].at));
+    }
     let mut entries: Vec<(RawKey, Raw)> = Vec::with_capacity(items.len() / 2);
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut merges = Vec::new();
@@ -363,7 +373,7 @@ mod tests {
             let refs = vec![format!("*a{}", i - 1); 10].join(",");
             text.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
         }
-        assert!(refused(&text).contains("more than 1000000 values"));
+        assert!(refused(&text).contains("more than 200000 values"));
     }
 
     #[test]
