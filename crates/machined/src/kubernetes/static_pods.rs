@@ -290,6 +290,10 @@ pub fn controller_manager_flags(manager: &ControllerManager) -> Result<Flags, Fl
         ("allocate-node-cidrs", "true"),
         ("bind-address", "127.0.0.1"),
         ("configure-cloud-routes", "false"),
+        // Each controller gets credentials of its own before the first one starts: at the default of 20 calls a second
+        // that takes five seconds, in which no service account and so no pod can be made.
+        ("kube-api-burst", "200"),
+        ("kube-api-qps", "100"),
         ("controllers", "*,tokencleaner"),
         ("leader-elect", "true"),
         ("profiling", "false"),

@@ -40,17 +40,18 @@ async fn run() {
     eprintln!("controller manager and scheduler healthy after {:?}", started.elapsed());
     let admin = Client::from_kubeconfig(node.admin_kubeconfig.expose()).unwrap();
 
+    let account = || admin.get(&resources::SERVICE_ACCOUNTS, Some("default"), "default");
+    until("the default service account", || async { account().await.is_ok() }).await;
+    eprintln!("default service account after {:?}", started.elapsed());
+
     strangers_see_health_only(&node).await;
+    static_pods_are_valid(&admin).await;
     bootstrap_manifests_apply(&node, &admin).await;
     a_kubelet_joins(&node, &admin).await;
     the_client_does_what_it_says(&admin).await;
     node.secrets_are_encrypted();
     node.kubelet_accepts_its_configuration();
     node.flags_of_agents_exist();
-
-    let account = || admin.get(&resources::SERVICE_ACCOUNTS, Some("default"), "default");
-    until("the default service account", || async { account().await.is_ok() }).await;
-    eprintln!("default service account after {:?}", started.elapsed());
 }
 
 /// Waits for something that comes by itself.
@@ -74,6 +75,19 @@ async fn strangers_see_health_only(node: &Node) {
             matches!(stranger.raw(path).await, Err(Error::Unauthorized { .. })),
             "{path}"
         );
+    }
+}
+
+/// The API server checks a static pod only when the kubelet shows it, too late to be told what is wrong with it.
+async fn static_pods_are_valid(admin: &Client) {
+    let account = || admin.get(&resources::SERVICE_ACCOUNTS, Some("kube-system"), "default");
+    until("the service account of the system", || async {
+        account().await.is_ok()
+    })
+    .await;
+    for pod in Node::static_pods() {
+        let applied = admin.apply(&pod, &ApplyOptions::new("talos").dry_run()).await;
+        assert!(applied.is_ok(), "{}: {applied:?}", pod["metadata"]["name"]);
     }
 }
 

@@ -20,6 +20,7 @@ use machined::kubernetes::static_pods::{self, ApiServer, ControllerManager, Sche
 use machined::kubernetes::version::Version;
 use machined::kubernetes::{ExtraArgs, configs, etcd, pki as certificates};
 use pki::{Authority, Secret};
+use serde_json::Value;
 
 use crate::now;
 
@@ -252,28 +253,49 @@ impl Node {
             .await;
     }
 
-    pub async fn start_api_server(&mut self) {
-        let server = ApiServer {
+    fn api_server() -> ApiServer {
+        ApiServer {
             component: component("kube-apiserver"),
             control_plane_endpoint: format!("https://{ADDRESS}:6443"),
             etcd_servers: vec!["https://127.0.0.1:2379".into()],
             local_port: 6443,
             service_cidrs: vec!["10.96.0.0/12".into()],
             advertised_address: "$(POD_IP)".into(),
-        };
-        let flags = static_pods::api_server_flags(&server).unwrap();
+        }
+    }
+
+    pub async fn start_api_server(&mut self) {
+        let flags = static_pods::api_server_flags(&Self::api_server()).unwrap();
         self.start("kube-apiserver", static_pods::API_SERVER_ID, &flags.render());
         self.wait("kube-apiserver", SERVER, "/readyz").await;
     }
 
-    pub async fn start_controller_manager(&mut self) {
-        let manager = ControllerManager {
+    fn manager() -> ControllerManager {
+        ControllerManager {
             component: component("kube-controller-manager"),
             pod_cidrs: vec!["10.244.0.0/16".into()],
             service_cidrs: vec!["10.96.0.0/12".into()],
             ..Default::default()
-        };
-        let flags = static_pods::controller_manager_flags(&manager).unwrap();
+        }
+    }
+
+    fn scheduler() -> Scheduler {
+        Scheduler {
+            component: component("kube-scheduler"),
+        }
+    }
+
+    /// The same three as pods.
+    pub fn static_pods() -> [Value; 3] {
+        [
+            static_pods::api_server(&Self::api_server()).unwrap(),
+            static_pods::controller_manager(&Self::manager()).unwrap(),
+            static_pods::scheduler(&Self::scheduler()).unwrap(),
+        ]
+    }
+
+    pub async fn start_controller_manager(&mut self) {
+        let flags = static_pods::controller_manager_flags(&Self::manager()).unwrap();
         self.start(
             "kube-controller-manager",
             static_pods::CONTROLLER_MANAGER_ID,
@@ -284,10 +306,7 @@ impl Node {
     }
 
     pub async fn start_scheduler(&mut self) {
-        let flags = static_pods::scheduler_flags(&Scheduler {
-            component: component("kube-scheduler"),
-        })
-        .unwrap();
+        let flags = static_pods::scheduler_flags(&Self::scheduler()).unwrap();
         self.start("kube-scheduler", static_pods::SCHEDULER_ID, &flags.render());
         self.wait("kube-scheduler", "https://127.0.0.1:10259", "/healthz").await;
     }

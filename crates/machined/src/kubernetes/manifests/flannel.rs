@@ -89,9 +89,7 @@ fn daemon_set(flannel: &Flannel<'_>) -> Value {
                     "initContainers": [{
                         "name": "install-config",
                         "image": flannel.image,
-                        "command": [
-                            "/opt/bin/install-conf", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist",
-                        ],
+                        "command": ["cp", "-f", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
                         "volumeMounts": [
                             {"name": "cni", "mountPath": "/etc/cni/net.d"},
                             {"name": "flannel-cfg", "mountPath": "/etc/kube-flannel/"},
