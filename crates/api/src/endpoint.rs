@@ -141,4 +141,13 @@ mod tests {
             assert!(error.contains("endpoint"), "{text}: {error}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_read_again_from_how_it_is_shown(text in "[a-z0-9.:\\[\\]/@ -]{0,40}") {
+            if let Ok(endpoint) = Endpoint::parse(&text, APID_PORT) {
+                proptest::prop_assert_eq!(Endpoint::parse(&endpoint.to_string(), 1), Ok(endpoint));
+            }
+        }
+    }
 }

@@ -429,6 +429,37 @@ async fn in_maintenance_everyone_is_a_reader_and_few_calls_work() {
 }
 
 #[tokio::test]
+async fn without_rbac_every_client_of_the_cluster_is_an_administrator() {
+    let cluster = Cluster::new().await;
+    let node = cluster.node_with("127.0.3.35", true, |config| api::apid::Config { rbac: false, ..config });
+    let _node = node.await;
+    let nobody = cluster.client("127.0.3.35", &[]);
+    let reply = nobody.machine().version(()).await.unwrap().into_inner();
+    assert!(seen(reply).starts_with("roles=os:admin "));
+    let tls = pki::tls::client_config(cluster.ca.certificate(), None).unwrap();
+    cluster
+        .client_with("127.0.3.35", tls)
+        .machine()
+        .version(())
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_client_that_never_finishes_the_handshake_is_dropped() {
+    let cluster = Cluster::new().await;
+    let _a = cluster.node("127.0.3.12", true).await;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.3.12", cluster.port))
+        .await
+        .unwrap();
+    stream.write_all(&[0x16, 3, 1]).await.unwrap();
+    let limit = api::apid::limits::HANDSHAKE_TIMEOUT + Duration::from_secs(5);
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(limit, stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the connection is still open after {limit:?}");
+}
+
+#[tokio::test]
 async fn clients_move_on_to_the_next_endpoint() {
     let cluster = Cluster::new().await;
     let a = cluster.node("127.0.3.41", true).await;

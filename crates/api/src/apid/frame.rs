@@ -222,4 +222,17 @@ mod tests {
         let mut frames = Frames::new(http_body_util::Full::new(Bytes::from_static(b"\0\0\0\0\x05abc")));
         assert_eq!(frames.next().await.unwrap_err().code(), tonic::Code::Internal);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes: Vec<u8>) {
+            let mut out = Vec::new();
+            if put_reply(&mut out, &bytes, &node_metadata("n", None)).is_ok() {
+                // What is accepted stays readable as far as it was.
+                let mut again = Vec::new();
+                proptest::prop_assert!(put_reply(&mut again, &out, &[]).is_ok());
+                proptest::prop_assert_eq!(out, again);
+            }
+        }
+    }
 }

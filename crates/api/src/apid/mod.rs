@@ -43,6 +43,9 @@ pub struct Config {
     pub backend: PathBuf,
     /// Whether the node has no configuration: nobody shows a certificate, everyone is a reader, and few calls work.
     pub maintenance: bool,
+    /// Whether roles matter. Without (`machine.features.rbac: false`, of old configurations) every client that has a
+    /// certificate of the authority is an administrator.
+    pub rbac: bool,
     /// Where other nodes listen.
     pub node_port: u16,
 }
@@ -62,6 +65,7 @@ impl Config {
             forwarding: false,
             backend,
             maintenance: false,
+            rbac: true,
             node_port: APID_PORT,
         }
     }
@@ -83,6 +87,7 @@ pub async fn serve(config: Config, cancel: CancellationToken) {
         local_addresses: config.local_addresses,
         forwarding: config.forwarding,
         maintenance: config.maintenance,
+        rbac: config.rbac,
         node_port: config.node_port,
         upstreams: Upstreams::new(config.backend),
     };

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{IntervalStream, UnixListenerStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::codec::CompressionEncoding;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
@@ -186,8 +187,12 @@ impl Cluster {
         let listener = UnixListenerStream::new(UnixListener::bind(&socket).unwrap());
         let cancel = CancellationToken::new();
         let backend = tonic::transport::Server::builder()
-            .add_service(MachineServiceServer::new(fake.clone()).max_decoding_message_size(api::MAX_MESSAGE_SIZE))
-            .add_service(StateServer::new(fake))
+            .add_service(
+                MachineServiceServer::new(fake.clone())
+                    .max_decoding_message_size(api::MAX_MESSAGE_SIZE)
+                    .send_compressed(CompressionEncoding::Gzip),
+            )
+            .add_service(StateServer::new(fake).send_compressed(CompressionEncoding::Gzip))
             .serve_with_incoming_shutdown(listener, cancel.clone().cancelled_owned());
         tokio::spawn(backend);
 
