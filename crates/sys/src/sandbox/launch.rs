@@ -69,6 +69,17 @@ fn launch(spec: OwnedFd, parent: i32, reporter: &mut Reporter) -> std::result::R
     if spec.new_session {
         rustix::process::setsid().doing(|| "start a session")?;
     }
+    if spec.namespaces.pid {
+        unshare(Namespaces {
+            pid: true,
+            ..Namespaces::default()
+        })?;
+        // Everything else is the target's alone. The launcher stays outside: in a control group of version 2 a process
+        // that the target cannot see would keep it from making groups of its own.
+        relay::split(reporter)?;
+    } else {
+        reporter.send(&Report::Pid(std::process::id().cast_signed()));
+    }
     for group in &spec.cgroups {
         let file = group.join("cgroup.procs");
         std::fs::write(&file, "0").doing(|| format!("join the control group {}", group.display()))?;
@@ -83,12 +94,10 @@ fn launch(spec: OwnedFd, parent: i32, reporter: &mut Reporter) -> std::result::R
         )
         .doing(|| format!("join the network namespace {}", path.display()))?;
     }
-    unshare(spec.namespaces)?;
-    if spec.namespaces.pid {
-        relay::split(reporter)?;
-    } else {
-        reporter.send(&Report::Pid(std::process::id().cast_signed()));
-    }
+    unshare(Namespaces {
+        pid: false,
+        ..spec.namespaces
+    })?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     if let Some(name) = &spec.hostname {
         rustix::system::sethostname(name.as_bytes()).doing(|| format!("set the host name to {name}"))?;

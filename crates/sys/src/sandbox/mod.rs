@@ -5,9 +5,9 @@
 //! the [`SandboxSpec`], sets everything up single-threaded and executes the target. What fails on the way comes back
 //! from `spawn` as an error that names the step and the path.
 //!
-//! Order: session, control groups, OOM score, limits, network namespace to join, unshare, (PID namespace: fork; the
-//! launcher stays behind as the parent, passes signals on and ends as the target ends), mounts, root, host name,
-//! working folder, capabilities, user, `no_new_privs`, seccomp, exec.
+//! Order: session, PID namespace (with one: fork; the launcher stays behind outside as the parent, passes signals on and
+//! ends as the target ends), control groups, OOM score, limits, network namespace to join, the other namespaces, host
+//! name, mounts and root, working folder, capabilities, user, `no_new_privs`, seccomp, exec.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -24,6 +24,7 @@ const TESTS: &[(&str, fn())] = tests![
     sandboxes::a_kept_capability_survives_the_change_of_user,
     sandboxes::limits_the_host_refuses_are_warnings,
     kernel::a_sandbox_is_inside_its_control_group,
+    kernel::a_group_of_version_2_is_joined_killed_and_removed,
     kernel::a_shared_bind_brings_mounts_back_to_the_host,
     kernel::links_addresses_and_routes_are_made_and_read,
     kernel::the_reaper_takes_orphans_and_leaves_children,
