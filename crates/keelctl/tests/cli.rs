@@ -333,3 +333,61 @@ fn an_expired_client_certificate_is_told_before_anything_is_sent() {
     let error = home.bad(&["version", "-n", "10.5.0.9"]);
     assert!(error.contains("the client certificate expired 2 days ago"), "{error}");
 }
+
+#[test]
+fn wrong_configurations_are_refused_with_their_place() {
+    let home = Home::new();
+    let validate = |text: &str, mode: &str| {
+        home.write("c.yaml", text);
+        home.bad(&["validate", "-c", "c.yaml", "-m", mode])
+    };
+    assert_eq!(validate("", "metal"), "c.yaml is not valid: it is empty\n");
+    let error = validate("version: v1alpha1\nmachine:\n  typ: worker\n", "metal");
+    assert!(
+        error.contains("machine.typ (line 3)") && error.contains("type"),
+        "{error}"
+    );
+    let error = validate("version: v1alpha1\nmachine:\n  type: worker\n", "container");
+    assert!(
+        error.starts_with("c.yaml is not valid for container mode: ") && error.contains("machine.token"),
+        "{error}"
+    );
+    assert!(validate("version: v1alpha1\n", "nope").contains("metal, cloud or container"));
+    home.good(&["gen", "config", "demo", "https://10.5.0.2:6443"]);
+    for mode in ["metal", "cloud", "container"] {
+        assert!(
+            home.good(&["validate", "-c", "worker.yaml", "-m", mode])
+                .contains("is valid for")
+        );
+    }
+}
+
+#[test]
+fn clusters_that_cannot_be_made_are_refused() {
+    let home = Home::new();
+    assert!(
+        home.bad(&["cluster", "create"])
+            .contains("there is no built distribution")
+    );
+    assert!(
+        home.bad(&["cluster", "create", "--dist", "nowhere"])
+            .contains("nowhere/rootfs.sqsh")
+    );
+    assert_eq!(
+        home.bad(&["cluster", "create", "qemu"]),
+        "\"cluster create with provisioner qemu\" is not implemented yet\n"
+    );
+    assert!(
+        home.bad(&["cluster", "create", "vmware"])
+            .contains("native, docker or qemu")
+    );
+    assert!(
+        home.bad(&["cluster", "show", "--name", "x"])
+            .contains("there is no cluster \"x\"")
+    );
+    assert!(
+        home.bad(&["cluster", "destroy", "--name", "x"])
+            .contains("there is no cluster \"x\"")
+    );
+    home.good(&["cluster", "destroy", "--name", "x", "--force"]);
+}

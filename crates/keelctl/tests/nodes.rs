@@ -175,7 +175,10 @@ fn a_configuration_is_applied_without_client_certificate_in_maintenance() {
     let (_, error, code) = client.told(&format!("apply-config -i -n {node} -f config.yaml"));
     assert_eq!(
         (error.as_str(), code),
-        ("warning: 18 bytes\nApplied configuration without a reboot\n", 0)
+        (
+            "warning: 18 bytes, 1 lines\nApplied configuration without a reboot\n",
+            0
+        )
     );
     let (_, error, code) = client.told(&format!(
         "apply -i -n {node} -f config.yaml --cert-fingerprint {}",
@@ -192,6 +195,40 @@ fn an_action_that_is_refused_fails_at_once() {
     let (_, error, code) = client.told("reboot");
     assert!(
         error.contains("FailedPrecondition desc = locked") && code == 1,
+        "{error}"
+    );
+}
+
+#[test]
+fn the_configuration_of_a_node_is_patched_and_edited_in_place() {
+    let client = Client::new(true);
+    let (_, error, code) = client.told("patch machineconfig -p {\"machine\":{\"sysctls\":{\"a\":\"1\"}}}");
+    assert!(
+        error.contains("patched MachineConfigs.config.talos.dev/v1alpha1 at the node 127.0.0.1"),
+        "{error}"
+    );
+    assert!(error.contains(" 5 lines") && code == 0, "{error}");
+    let (_, error, code) = client.told("patch mc -p {\"machine\":{\"sysctl\":{}}}");
+    assert!(error.contains("sysctls") && code == 1, "{error}");
+    let (_, error, code) = client.told("patch service -p x");
+    assert!(error.contains("only machineconfig can") && code == 1, "{error}");
+
+    let edit = |script: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keelctl"));
+        command
+            .args(["edit", "mc"])
+            .env_clear()
+            .env("HOME", client.home.path())
+            .env("PATH", std::env::var("PATH").unwrap());
+        let output = command.env("EDITOR", script).stdin(Stdio::null()).output().unwrap();
+        (String::from_utf8(output.stderr).unwrap(), output.status.code().unwrap())
+    };
+    assert_eq!(edit("true"), ("127.0.0.1: nothing was changed\n".into(), 0));
+    let (error, code) = edit("sed -i s/worker/controlplane/");
+    assert!(error.contains("3 lines") && code == 0, "{error}");
+    let (error, code) = edit("sed -i s/type:/typ:/");
+    assert!(
+        error.contains("still wrong") && error.contains("typ") && code == 1,
         "{error}"
     );
 }

@@ -29,7 +29,7 @@ pub enum GenAction {
         rsa: bool,
     },
     /// Generate machine configurations and a client configuration for a new cluster
-    Config(GenConfig),
+    Config(Box<GenConfig>),
     /// Sign a request with an authority: NAME.crt
     Crt {
         /// Name of the authority's files, without extension

@@ -51,6 +51,8 @@ pub enum Command {
     /// Render the reference of all commands
     #[command(hide = true)]
     Docs(generate::Docs),
+    /// Edit the machine configuration of nodes with $EDITOR
+    Edit(Node<node::Edit>),
     /// Manage etcd
     Etcd(node::Etcd),
     /// Print events as they happen
@@ -80,6 +82,8 @@ pub enum Command {
     /// List mounts
     #[command(visible_alias = "mount")]
     Mounts(node::Plain),
+    /// Patch the machine configuration of nodes
+    Patch(Node<node::PatchConfig>),
     /// Show what a machine configuration would change (not in talosctl)
     Plan(Node<node::Plan>),
     /// List processes

@@ -247,6 +247,57 @@ pub struct Memory {
     pub verbose: bool,
 }
 
+/// How a changed configuration is applied.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// Only say what would happen
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to apply
+    #[arg(short, long, value_enum, default_value_t)]
+    pub mode: Mode,
+    /// When mode try returns to the old configuration
+    #[arg(long, default_value = "1m0s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Namespace of the resource; there is one only
+    #[arg(long, hide = true)]
+    pub namespace: Option<String>,
+}
+
+/// `edit`
+#[derive(Debug, Args)]
+pub struct Edit {
+    /// What to edit: machineconfig
+    #[arg(value_name = "TYPE")]
+    pub resource_type: String,
+    /// Which: v1alpha1
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Applying it.
+    #[command(flatten)]
+    pub submit: Submit,
+}
+
+/// `patch`
+#[derive(Debug, Args)]
+pub struct PatchConfig {
+    /// What to patch: machineconfig
+    #[arg(value_name = "TYPE")]
+    pub resource_type: String,
+    /// Which: v1alpha1
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Patch: inline or @file; repeatable
+    #[arg(short, long, value_name = "PATCH")]
+    pub patch: Vec<String>,
+    /// File with a patch
+    #[arg(long, value_name = "PATH")]
+    pub patch_file: Option<String>,
+    /// Applying it.
+    #[command(flatten)]
+    pub submit: Submit,
+}
+
 /// `plan`
 #[derive(Debug, Args)]
 pub struct Plan {

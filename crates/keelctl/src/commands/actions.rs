@@ -268,5 +268,5 @@ async fn kernel_log(target: &Target, wanted: bool) {
             Err(status) => note(&format!("{}: kernel log: {}", target.node, rpc_error(&status))),
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

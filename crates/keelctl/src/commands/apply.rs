@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use api::proto::keelson::machine::{PlanRequest, PlanResponse, history_response::Change, plan_request::Input};
-use api::proto::machine::ApplyConfigurationRequest;
 use api::proto::machine::apply_configuration_request::Mode as WireMode;
+use api::proto::machine::{ApplyConfiguration, ApplyConfigurationRequest};
 
 use crate::Program;
 use crate::cli::common::{Mode, Node};
@@ -43,17 +43,8 @@ pub fn run(command: &Node<ApplyConfig>, program: Program) -> Result<()> {
             })
             .await;
         let several = session.targets().len() > 1;
-        for (node, message) in answers
-            .iter()
-            .flat_map(|(node, all)| all.iter().map(move |message| (node, message)))
-        {
-            let prefix = if several { format!("{node}: ") } else { String::new() };
-            for warning in &message.warnings {
-                note(&format!("{prefix}warning: {warning}"));
-            }
-            if !message.mode_details.is_empty() {
-                note(&format!("{prefix}{}", message.mode_details));
-            }
+        for (node, messages) in &answers {
+            report(node, messages, several);
         }
         failures
             .into_result()
@@ -61,7 +52,21 @@ pub fn run(command: &Node<ApplyConfig>, program: Program) -> Result<()> {
     })
 }
 
-fn wire_mode(mode: Mode) -> WireMode {
+/// Tells what a node says about a configuration that was applied.
+pub fn report(node: &str, messages: &[ApplyConfiguration], several: bool) {
+    let prefix = if several { format!("{node}: ") } else { String::new() };
+    for message in messages {
+        for warning in &message.warnings {
+            note(&format!("{prefix}warning: {warning}"));
+        }
+        if !message.mode_details.is_empty() {
+            note(&format!("{prefix}{}", message.mode_details));
+        }
+    }
+}
+
+/// The mode as it is on the wire.
+pub fn wire_mode(mode: Mode) -> WireMode {
     match mode {
         Mode::Auto => WireMode::Auto,
         Mode::NoReboot => WireMode::NoReboot,

@@ -6,6 +6,7 @@ pub mod bootstrap;
 pub mod client_config;
 pub mod cluster;
 pub mod containers;
+pub mod edit;
 pub mod etcd;
 pub mod events;
 pub mod files;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
             Some(path) => std::fs::write(&path, crate::reference::render()).with_context(|| format!("write {path}")),
             None => Ok(output::print(&crate::reference::render())?),
         },
+        Command::Edit(command) => edit::edit(&command, program),
         Command::Etcd(command) => etcd::run(&command, program),
         Command::Events(command) => events::run(&command, program),
         Command::Gen(args) => gen_keys::run(args),
@@ -61,6 +63,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::MachineConfig(args) => gen_config::machine_config(&args.command),
         Command::Memory(command) => system::memory(&command, program),
         Command::Mounts(command) => system::mounts(&command, program),
+        Command::Patch(command) => edit::patch(&command, program),
         Command::Plan(command) => apply::plan(&command, program),
         Command::Processes(command) => system::processes(&command, program),
         Command::Reboot(command) => actions::reboot(&command, program),

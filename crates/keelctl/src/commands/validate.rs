@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use config::Config;
 use config::validate::Mode;
 
@@ -13,7 +13,11 @@ use crate::output::{note, print};
 /// Runs `validate`.
 pub fn run(args: &Validate) -> Result<()> {
     let mode: Mode = args.mode.parse().map_err(anyhow::Error::msg).context("read --mode")?;
-    let config = Config::decode(&read(&args.config)?).with_context(|| format!("{} is not valid", args.config))?;
+    let bytes = read(&args.config)?;
+    if bytes.trim_ascii().is_empty() {
+        bail!("{} is not valid: it is empty", args.config);
+    }
+    let config = Config::decode(&bytes).with_context(|| format!("{} is not valid", args.config))?;
     match config.validate_strict(mode, args.strict) {
         Ok(warnings) => {
             for warning in &warnings {

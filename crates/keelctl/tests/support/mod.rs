@@ -103,7 +103,11 @@ impl MachineService for Nodes {
     ) -> Result<Response<ApplyConfigurationResponse>, Status> {
         let request = request.into_inner();
         let message = ApplyConfiguration {
-            warnings: vec![format!("{} bytes", request.data.len())],
+            warnings: vec![format!(
+                "{} bytes, {} lines",
+                request.data.len(),
+                request.data.split(|b| *b == b'\n').count() - 1
+            )],
             mode: request.mode,
             mode_details: "Applied configuration without a reboot".into(),
             ..Default::default()
@@ -168,6 +172,10 @@ fn resources(kind: &str) -> Vec<cosi::Resource> {
         ]
         .map(|(id, version)| resource("runtime", kind, id, version, running))
         .into(),
+        "MachineConfigs.config.talos.dev" => {
+            let spec = "|\n    version: v1alpha1\n    machine:\n        type: worker\n";
+            vec![resource("config", kind, "v1alpha1", 1, spec)]
+        }
         _ => vec![],
     }
 }

@@ -193,7 +193,7 @@ mod tests {
         let (a, b) = (member("cp-1", "10.5.0.2"), member("cp-2", "10.5.0.3"));
         let told = |members: &[EtcdMember]| only_control_planes(members, &nodes).unwrap_err().to_string();
         assert!(only_control_planes(&[a.clone(), b.clone()], &nodes).is_ok());
-        assert_eq!(told(&[a.clone()]), "10.5.0.3 is not a member yet");
+        assert_eq!(told(std::slice::from_ref(&a)), "10.5.0.3 is not a member yet");
         assert_eq!(
             told(&[a.clone(), b.clone(), member("old", "10.5.0.4")]),
             "member old is not one of the control plane nodes"
