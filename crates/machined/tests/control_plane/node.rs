@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::now;
 
 pub const SERVER: &str = "https://127.0.0.1:6443";
-const ADDRESS: &str = "10.99.0.1";
+const ADDRESS: &str = "10.200.0.1";
 const INSIDE: &str = "KEELSON_TEST_INSIDE";
 
 /// True in the namespaces, where the test is run again by itself; false when that has been done or cannot be.
@@ -33,7 +33,7 @@ pub fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         for args in [
             &["link", "set", "lo", "up"][..],
-            &["address", "add", "10.99.0.1/24", "dev", "lo"][..],
+            &["address", "add", "10.200.0.1/24", "dev", "lo"][..],
         ] {
             assert!(Command::new("ip").args(args).status().unwrap().success());
         }
