@@ -1,5 +1,6 @@
 //! Machine configuration: documents, validation, patches, generation, secrets bundle.
 
+mod annotate;
 pub mod change;
 mod config;
 pub mod document;
@@ -13,6 +14,7 @@ pub mod model;
 pub mod patch;
 pub mod problem;
 mod redact;
+pub mod reference;
 pub mod schema;
 pub mod secrets;
 pub mod validate;

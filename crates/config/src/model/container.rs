@@ -1,116 +1,116 @@
-//! container
+//! Containers that run beside Kubernetes.
 
 use crate::schema::Format;
 use crate::schema::macros::model;
 
 model! {
-    /// Container capabilities.
+    /// Linux capabilities of a container.
     pub struct ContainerCapabilities: "container.ContainerCapabilities" {
-        /// Add.
+        /// Capabilities to add.
         add: Vec<String> = "add";
-        /// Drop.
+        /// Capabilities to take away.
         drop: Vec<String> = "drop";
     }
 
-    /// Container config.
+    /// A container that runs beside Kubernetes.
     pub struct ContainerConfig: "container.ContainerConfigV1Alpha1", kind "ContainerConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
-        /// Entrypoint.
+        /// Command that is run.
         entrypoint: Vec<String> = "entrypoint";
-        /// Args.
+        /// Arguments of the command.
         args: Vec<String> = "args";
-        /// Working dir.
+        /// Folder it starts in.
         working_dir: Option<String> = "workingDir";
-        /// Run as.
+        /// User and group it runs as.
         run_as: Option<ContainerRunAs> = "runAs";
-        /// Environment.
+        /// Environment variables, `NAME=value`.
         environment: Vec<String> = "environment";
-        /// Mounts.
+        /// What is mounted into the container.
         mounts: Vec<ContainerMount> = "mounts";
-        /// Security.
+        /// How it is confined.
         security: Option<ContainerSecurity> = "security";
-        /// Network.
+        /// Network settings.
         network: Option<ContainerNetwork> = "network";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ContainerResources> = "resources";
-        /// Depends on.
+        /// What must be there first.
         depends_on: Option<ContainerDependsOn> = "dependsOn";
     }
 
-    /// Container depends on.
+    /// What must be there before a container starts.
     pub struct ContainerDependsOn: "container.ContainerDependsOn" {
-        /// Paths.
+        /// Paths that must exist.
         paths: Vec<String> = "paths";
-        /// Networks.
+        /// Parts of the network that must be ready.
         networks: Vec<String> = "networks".one_of(&["addresses", "connectivity", "hostname", "etcfiles"]);
-        /// Time.
+        /// The clock.
         time: Option<bool> = "time";
-        /// Containers.
+        /// Containers that must run first.
         containers: Vec<String> = "containers";
     }
 
-    /// Container mount.
+    /// Something mounted into a container; one of its fields is set.
     pub struct ContainerMount: "container.ContainerMount" {
-        /// User volume.
+        /// A user volume.
         user_volume: Option<UserVolumeMount> = "userVolume";
-        /// Tmpfs.
+        /// A file system in memory.
         tmpfs: Option<TmpfsMount> = "tmpfs";
-        /// Host path.
+        /// Folder of the machine.
         host_path: Option<HostPathMount> = "hostPath";
     }
 
-    /// Container network.
+    /// Network of a container.
     pub struct ContainerNetwork: "container.ContainerNetwork" {
-        /// Mode.
+        /// Which network the container is in.
         mode: Option<String> = "mode";
     }
 
-    /// Container resource limits.
+    /// The most a container may use.
     pub struct ContainerResourceLimits: "container.ContainerResourceLimits" {
-        /// Cpu.
+        /// Limit of processor time.
         cpu: Option<String> = "cpu";
-        /// Memory.
+        /// Limit of memory.
         memory: Option<String> = "memory";
     }
 
-    /// Container resources.
+    /// What a container may use.
     pub struct ContainerResources: "container.ContainerResources" {
-        /// Limits.
+        /// The most it may use.
         limits: Option<ContainerResourceLimits> = "limits";
     }
 
-    /// Container run as.
+    /// User and group of a container.
     pub struct ContainerRunAs: "container.ContainerRunAs" {
-        /// Uid.
+        /// User id.
         uid: Option<i64> = "uid";
-        /// Gid.
+        /// Group id.
         gid: Option<i64> = "gid";
     }
 
-    /// Container security.
+    /// How a container is confined.
     pub struct ContainerSecurity: "container.ContainerSecurity" {
-        /// Profile.
+        /// How closely it is confined.
         profile: Option<String> = "profile";
-        /// Capabilities.
+        /// Linux capabilities.
         capabilities: Option<ContainerCapabilities> = "capabilities";
     }
 
-    /// Host path mount.
+    /// A folder of the machine mounted into a container.
     pub struct HostPathMount: "container.HostPathMount" {
-        /// Source.
+        /// Folder of the machine.
         source: Option<String> = "source";
-        /// Destination.
+        /// Where it appears.
         destination: Option<String> = "destination";
         /// Options.
         options: Vec<String> = "options";
     }
 
-    /// Tmpfs mount.
+    /// A file system in memory mounted into a container.
     pub struct TmpfsMount: "container.TmpfsMount" {
-        /// Destination.
+        /// Where it appears.
         destination: Option<String> = "destination";
         /// Size.
         size: Option<String> = "size".check(Format::Size);
@@ -118,11 +118,11 @@ model! {
         options: Vec<String> = "options";
     }
 
-    /// User volume mount.
+    /// A user volume mounted into a container.
     pub struct UserVolumeMount: "container.UserVolumeMount" {
         /// Name.
         name: Option<String> = "name";
-        /// Destination.
+        /// Where it appears.
         destination: Option<String> = "destination";
         /// Options.
         options: Vec<String> = "options".one_of(&["ro", "rw", "noexec", "nosuid", "nodev", "noatime", "rbind", "rshared"]);

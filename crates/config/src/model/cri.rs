@@ -1,4 +1,4 @@
-//! cri
+//! The container runtime and registries.
 
 use pki::Secret;
 
@@ -7,83 +7,83 @@ use crate::schema::macros::model;
 use crate::schema::types::Free;
 
 model! {
-    /// Cribase runtime spec config.
+    /// Changes to the default OCI specification of containers.
     pub struct CRIBaseRuntimeSpecConfig: "cri.CRIBaseRuntimeSpecConfigV1Alpha1", kind "CRIBaseRuntimeSpecConfig" since "v1.14" {
-        /// Overrides.
+        /// Values laid over the default OCI specification of containers.
         overrides: Option<Free> = "overrides";
     }
 
-    /// Cricustomization config.
+    /// Additional configuration of the container runtime.
     pub struct CRICustomizationConfig: "cri.CRICustomizationConfigV1Alpha1", kind "CRICustomizationConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Content.
+        /// Content of the file.
         content: Option<String> = "content";
     }
 
-    /// Client identity.
+    /// Certificate and key of a client, PEM.
     pub struct ClientIdentity: "cri.ClientIdentity" {
-        /// Cert.
+        /// Certificate, PEM.
         cert: Option<String> = "cert";
-        /// Crt.
+        /// The same as `cert`.
         crt: Option<String> = "crt";
-        /// Key.
+        /// Private key, PEM.
         key: Option<Secret> = "key";
     }
 
-    /// Image cache config.
+    /// Cache of images on the machine.
     pub struct ImageCacheConfig: "cri.ImageCacheConfigV1Alpha1", kind "ImageCacheConfig" since "v1.14" {
-        /// Local.
+        /// Cache on the machine's own disk.
         local: Option<LocalImageCacheConfig> = "local";
     }
 
-    /// Local image cache config.
+    /// Cache of images on the machine's own disk.
     pub struct LocalImageCacheConfig: "cri.LocalImageCacheConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
     }
 
-    /// Registry auth config.
+    /// Credentials for a registry.
     pub struct RegistryAuthConfig: "cri.RegistryAuthConfigV1Alpha1", kind "RegistryAuthConfig" named {
-        /// Name.
+        /// Host of the registry.
         name: Option<String> = "name".required();
-        /// Username.
+        /// User name.
         username: Option<String> = "username";
         /// Password.
         password: Option<Secret> = "password";
-        /// Auth.
+        /// Base64 of `user:password`.
         auth: Option<Secret> = "auth";
-        /// Identity token.
+        /// Token of an identity provider.
         identity_token: Option<Secret> = "identityToken";
     }
 
-    /// Registry endpoint.
+    /// A mirror.
     pub struct RegistryEndpoint: "cri.RegistryEndpoint" {
-        /// Url.
+        /// URL of the mirror.
         url: Option<String> = "url".required().format(Format::Url(&["http", "https"]));
-        /// Override path.
+        /// The path in the URL is the whole path: `/v2` is not added.
         override_path: Option<bool> = "overridePath";
     }
 
-    /// Registry mirror config.
+    /// Mirrors of a registry.
     pub struct RegistryMirrorConfig: "cri.RegistryMirrorConfigV1Alpha1", kind "RegistryMirrorConfig" named {
-        /// Name.
+        /// Host of the registry; `*` stands for all others.
         name: Option<String> = "name".required();
-        /// Endpoints.
+        /// Mirrors, in the order they are asked.
         endpoints: Vec<RegistryEndpoint> = "endpoints";
-        /// Skip fallback.
+        /// Do not ask the registry itself if no mirror has the image.
         skip_fallback: Option<bool> = "skipFallback";
     }
 
-    /// Registry tlsconfig.
+    /// TLS settings for a registry.
     pub struct RegistryTLSConfig: "cri.RegistryTLSConfigV1Alpha1", kind "RegistryTLSConfig" named {
-        /// Name.
+        /// Host of the registry.
         name: Option<String> = "name".required();
-        /// Client identity.
+        /// Certificate and key shown to the server.
         client_identity: Option<ClientIdentity> = "clientIdentity";
-        /// Ca.
+        /// Authorities to trust beside the system's, PEM.
         ca: Option<String> = "ca";
-        /// Insecure skip verify.
+        /// Trust any certificate of the server.
         insecure_skip_verify: Option<bool> = "insecureSkipVerify";
     }
 }

@@ -1,36 +1,36 @@
-//! firewall
+//! The ingress firewall.
 
 use crate::schema::macros::model;
 use crate::schema::types::{Ports, Prefix};
 
 model! {
-    /// Network default action config.
+    /// What the firewall does with traffic no rule lets in.
     pub struct NetworkDefaultActionConfig: "network.DefaultActionConfigV1Alpha1", kind "NetworkDefaultActionConfig" {
-        /// Ingress.
+        /// What happens to traffic no rule lets in.
         ingress: Option<String> = "ingress".one_of(&["accept", "block"]);
     }
 
-    /// Ingress rule.
+    /// A network whose traffic is let in.
     pub struct IngressRule: "network.IngressRule" {
-        /// Subnet.
+        /// Network the traffic comes from.
         subnet: Option<Prefix> = "subnet";
-        /// Except.
+        /// Part of the network that the rule leaves out.
         except: Option<Prefix> = "except";
     }
 
-    /// Network rule config.
+    /// Traffic the firewall lets in.
     pub struct NetworkRuleConfig: "network.RuleConfigV1Alpha1", kind "NetworkRuleConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Port selector.
+        /// Which ports the rule is for.
         port_selector: Option<RulePortSelector> = "portSelector";
-        /// Ingress.
+        /// Networks whose traffic is let in. A patch replaces them.
         ingress: Vec<IngressRule> = "ingress".replaced();
     }
 
-    /// Rule port selector.
+    /// Ports a rule is for.
     pub struct RulePortSelector: "network.RulePortSelector" {
-        /// Ports.
+        /// Ports and ranges of ports, such as `1000-2000`. A patch replaces them.
         ports: Vec<Ports> = "ports".replaced();
         /// Protocol.
         protocol: Option<String> = "protocol".one_of(&["tcp", "udp", "icmp", "icmpv6"]);

@@ -1,4 +1,4 @@
-//! host
+//! Names, resolvers, time and probes of the machine.
 
 use std::time::Duration;
 
@@ -7,111 +7,111 @@ use crate::schema::field::Address;
 use crate::schema::macros::model;
 
 model! {
-    /// Httpprobe config.
+    /// Checks a URL and lets the network be ready only when it answers.
     pub struct HTTPProbeConfig: "network.HTTPProbeConfigV1Alpha1", kind "HTTPProbeConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Interval.
+        /// Time between two runs.
         interval: Option<Duration> = "interval";
-        /// Failure threshold.
+        /// Failures in a row after which the probe is down.
         failure_threshold: Option<i64> = "failureThreshold";
-        /// Url.
+        /// URL.
         url: Option<String> = "url".required().format(Format::Url(&["http", "https"]));
-        /// Timeout.
+        /// Time allowed.
         timeout: Option<Duration> = "timeout";
     }
 
-    /// Host dnsconfig.
+    /// The machine's DNS cache.
     pub struct HostDNSConfig: "network.HostDNSConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Forward kube dnsto host.
+        /// Cluster DNS asks the machine's DNS cache.
         forward_kube_dns_to_host: Option<bool> = "forwardKubeDNSToHost";
-        /// Resolve member names.
+        /// Resolve the names of the cluster's members.
         resolve_member_names: Option<bool> = "resolveMemberNames";
     }
 
-    /// Hostname config.
+    /// Name of the machine.
     pub struct HostnameConfig: "network.HostnameConfigV1Alpha1", kind "HostnameConfig" {
-        /// Auto.
+        /// How to make a name by itself: `stable` from the machine's identity, `off` not at all.
         auto: Option<String> = "auto".one_of(&["stable", "off"]);
-        /// Hostname.
+        /// Name of the machine.
         hostname: Option<String> = "hostname";
     }
 
-    /// Ntpconfig.
+    /// Time from servers.
     pub struct NTPConfig: "network.NTPConfig" {
-        /// Servers.
+        /// Time servers.
         servers: Vec<String> = "servers";
-        /// Use nts.
+        /// Use authenticated time (NTS).
         use_nts: Option<bool> = "useNTS".since("v1.14");
     }
 
-    /// Nameserver config.
+    /// A name server.
     pub struct NameserverConfig: "network.NameserverConfig" {
-        /// Address.
+        /// IP address.
         address: Option<Address> = "address";
         /// Protocol.
         protocol: Option<String> = "protocol".one_of(&["Do53", "DoT", "DoH"]).since("v1.14");
-        /// Tls server name.
+        /// Name expected in the server's certificate.
         tls_server_name: Option<String> = "tlsServerName".since("v1.14");
     }
 
-    /// Ptpconfig.
+    /// Time from hardware.
     pub struct PTPConfig: "network.PTPConfig" {
-        /// Devices.
+        /// PTP devices.
         devices: Vec<String> = "devices";
     }
 
-    /// Resolver config.
+    /// Name servers and search domains.
     pub struct ResolverConfig: "network.ResolverConfigV1Alpha1", kind "ResolverConfig" {
-        /// Nameservers.
+        /// Addresses of name servers, in order.
         nameservers: Vec<NameserverConfig> = "nameservers";
-        /// Search domains.
+        /// Domains tried for short names.
         search_domains: Option<SearchDomainsConfig> = "searchDomains";
-        /// Host dns.
+        /// The machine's DNS cache.
         host_dns: Option<HostDNSConfig> = "hostDNS".since("v1.14");
     }
 
-    /// Search domains config.
+    /// Domains tried for short names.
     pub struct SearchDomainsConfig: "network.SearchDomainsConfig" {
-        /// Domains.
+        /// Domains tried for short names.
         domains: Vec<String> = "domains";
-        /// Disable default.
+        /// Do not add the machine's own domain.
         disable_default: Option<bool> = "disableDefault";
     }
 
-    /// Static host config.
+    /// An additional line of /etc/hosts.
     pub struct StaticHostConfig: "network.StaticHostConfigV1Alpha1", kind "StaticHostConfig" named {
-        /// Name.
+        /// The IP address.
         name: Option<String> = "name".required();
-        /// Hostnames.
+        /// Names of the address.
         hostnames: Vec<String> = "hostnames";
     }
 
-    /// Tcpprobe config.
+    /// Checks a TCP port and lets the network be ready only when it answers.
     pub struct TCPProbeConfig: "network.TCPProbeConfigV1Alpha1", kind "TCPProbeConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Interval.
+        /// Time between two runs.
         interval: Option<Duration> = "interval";
-        /// Failure threshold.
+        /// Failures in a row after which the probe is down.
         failure_threshold: Option<i64> = "failureThreshold";
-        /// Endpoint.
+        /// Host and port to connect to.
         endpoint: Option<String> = "endpoint".required();
-        /// Timeout.
+        /// Time allowed.
         timeout: Option<Duration> = "timeout";
     }
 
-    /// Time sync config.
+    /// The clock.
     pub struct TimeSyncConfig: "network.TimeSyncConfigV1Alpha1", kind "TimeSyncConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Boot timeout.
+        /// How long the boot waits for the time; 0 waits for ever.
         boot_timeout: Option<Duration> = "bootTimeout";
-        /// Ntp.
+        /// Time from servers.
         ntp: Option<NTPConfig> = "ntp";
-        /// Ptp.
+        /// Time from hardware.
         ptp: Option<PTPConfig> = "ptp";
     }
 }

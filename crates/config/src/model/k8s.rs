@@ -1,4 +1,4 @@
-//! k8s
+//! Kubernetes: its components, networks, manifests and the machine as a node.
 
 use std::collections::BTreeMap;
 
@@ -10,287 +10,287 @@ use crate::schema::macros::model;
 use crate::schema::types::{Args, Free, Prefix};
 
 model! {
-    /// Accepted service account config.
+    /// Service account tokens that are accepted beside one's own.
     pub struct AcceptedServiceAccountConfig: "k8s.AcceptedServiceAccountConfig" {
-        /// Public keys.
+        /// Public keys of accepted signers.
         public_keys: Vec<String> = "publicKeys";
-        /// Issuers.
+        /// URLs of accepted issuers.
         issuers: Vec<String> = "issuers".format(Format::Url(&["http", "https"]));
-        /// Audiences.
+        /// Audiences of tokens.
         audiences: Vec<String> = "audiences";
     }
 
-    /// Issuer service account config.
+    /// What issues service account tokens.
     pub struct IssuerServiceAccountConfig: "k8s.IssuerServiceAccountConfig" {
         /// Private key.
         private_key: Option<Secret> = "privateKey".required();
-        /// Issuer url.
+        /// URL of the issuer.
         issuer_url: Option<String> = "issuerURL".required().format(Format::Url(&["http", "https"]));
     }
 
-    /// Issuing ca.
+    /// An authority that issues certificates, PEM.
     pub struct IssuingCA: "k8s.IssuingCA" {
-        /// Cert.
+        /// Certificate, PEM.
         cert: Option<String> = "cert";
-        /// Crt.
+        /// The same as `cert`.
         crt: Option<String> = "crt";
-        /// Key.
+        /// Private key, PEM.
         key: Option<Secret> = "key";
     }
 
-    /// Kube apiserver caconfig.
+    /// Authority of Kubernetes.
     pub struct KubeAPIServerCAConfig: "k8s.KubeAPIServerCAConfigV1Alpha1", kind "KubeAPIServerCAConfig" since "v1.14" {
-        /// Issuing ca.
+        /// Authority that issues certificates.
         issuing_ca: Option<IssuingCA> = "issuingCA";
-        /// Accepted cas.
+        /// Authorities that are trusted beside the issuing one.
         accepted_cas: Vec<String> = "acceptedCAs";
     }
 
-    /// Kube apiserver config.
+    /// The API server.
     pub struct KubeAPIServerConfig: "k8s.KubeAPIServerConfigV1Alpha1", kind "KubeAPIServerConfig" since "v1.14" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image".required();
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Env.
+        /// Environment variables.
         env: BTreeMap<String, String> = "env";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
-        /// Api port.
+        /// Port of the API server.
         api_port: Option<i64> = "apiPort";
-        /// Cert extra sans.
+        /// More names and addresses for the server's certificate.
         cert_extra_sans: Vec<String> = "certExtraSANs";
-        /// Startup probes.
+        /// Watch the start of the API server with a probe.
         startup_probes: Option<bool> = "startupProbes";
     }
 
-    /// Kube admission control config.
+    /// Configuration of an admission plugin.
     pub struct KubeAdmissionControlConfig: "k8s.KubeAdmissionControlConfigV1Alpha1", kind "KubeAdmissionControlConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Configuration.
+        /// Its configuration.
         configuration: Option<Free> = "configuration";
     }
 
-    /// Kube aggregator caconfig.
+    /// Authority of the API aggregation layer.
     pub struct KubeAggregatorCAConfig: "k8s.KubeAggregatorCAConfigV1Alpha1", kind "KubeAggregatorCAConfig" since "v1.14" {
-        /// Issuing ca.
+        /// Authority that issues certificates.
         issuing_ca: Option<IssuingCA> = "issuingCA";
-        /// Accepted cas.
+        /// Authorities that are trusted beside the issuing one.
         accepted_cas: Vec<String> = "acceptedCAs";
     }
 
-    /// Kube audit policy config.
+    /// Audit policy of the API server.
     pub struct KubeAuditPolicyConfig: "k8s.KubeAuditPolicyConfigV1Alpha1", kind "KubeAuditPolicyConfig" since "v1.14" {
-        /// Configuration.
+        /// Its configuration.
         configuration: Option<Free> = "configuration".replaced();
     }
 
-    /// Kube authentication config.
+    /// How the API server authenticates.
     pub struct KubeAuthenticationConfig: "k8s.KubeAuthenticationConfigV1Alpha1", kind "KubeAuthenticationConfig" since "v1.14" {
-        /// Configuration.
+        /// Its configuration.
         configuration: Option<Free> = "configuration";
     }
 
-    /// Kube authorizer config.
+    /// An authorizer of the API server.
     pub struct KubeAuthorizerConfig: "k8s.KubeAuthorizerConfigV1Alpha1", kind "KubeAuthorizerConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Type.
+        /// Kind of authorizer.
         kind: Option<String> = "type".one_of(&["Node", "RBAC", "Webhook"]);
-        /// Webhook.
+        /// Settings of the webhook.
         webhook: Option<Free> = "webhook";
     }
 
-    /// Kube cluster config.
+    /// Name and endpoint of the cluster.
     pub struct KubeClusterConfig: "k8s.KubeClusterConfigV1Alpha1", kind "KubeClusterConfig" since "v1.14" {
-        /// Cluster name.
+        /// Name of the cluster.
         cluster_name: Option<String> = "clusterName".required();
-        /// Endpoint.
+        /// URL of the Kubernetes API, `https://host:port`.
         endpoint: Option<String> = "endpoint".required().format(Format::Url(&["https"]));
     }
 
-    /// Kube controller manager config.
+    /// The controller manager.
     pub struct KubeControllerManagerConfig: "k8s.KubeControllerManagerConfigV1Alpha1", kind "KubeControllerManagerConfig" since "v1.14" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Image.
+        /// Container image.
         image: Option<String> = "image".required();
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Env.
+        /// Environment variables.
         env: BTreeMap<String, String> = "env";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
     }
 
-    /// Kube core dnsconfig.
+    /// Cluster DNS.
     pub struct KubeCoreDNSConfig: "k8s.KubeCoreDNSConfigV1Alpha1", kind "KubeCoreDNSConfig" since "v1.14" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
     }
 
-    /// Kube credential provider config.
+    /// The kubelet's credential providers.
     pub struct KubeCredentialProviderConfig: "k8s.KubeCredentialProviderConfigV1Alpha1", kind "KubeCredentialProviderConfig" since "v1.14" {
-        /// Configuration.
+        /// Its configuration.
         configuration: Option<Free> = "configuration";
     }
 
-    /// Kube etcd encryption config.
+    /// How the API server encrypts what it stores.
     pub struct KubeEtcdEncryptionConfig: "k8s.KubeEtcdEncryptionConfigV1Alpha1", kind "KubeEtcdEncryptionConfig" since "v1.14" {
-        /// Config.
+        /// Configuration file, laid over the one the system makes.
         config: Option<Free> = "config".sensitive();
     }
 
-    /// Kube external manifest config.
+    /// A manifest to fetch and apply.
     pub struct KubeExternalManifestConfig: "k8s.KubeExternalManifestConfigV1Alpha1", kind "KubeExternalManifestConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Headers.
+        /// Headers of the request.
         headers: BTreeMap<String, String> = "headers";
-        /// Url.
+        /// URL.
         url: Option<String> = "url".required().format(Format::Url(&["http", "https"]));
     }
 
-    /// Kube flannel cniconfig.
+    /// Flannel as the pod network.
     pub struct KubeFlannelCNIConfig: "k8s.KubeFlannelCNIConfigV1Alpha1", kind "KubeFlannelCNIConfig" since "v1.14" {
-        /// Backend type.
+        /// Kind of backend: `vxlan` and others.
         backend_type: Option<String> = "backendType";
-        /// Backend port.
+        /// Port of the backend.
         backend_port: Option<i64> = "backendPort";
-        /// Backend mtu.
+        /// MTU of the backend.
         backend_mtu: Option<i64> = "backendMTU";
-        /// Backend extra config.
+        /// Further settings of the backend.
         backend_extra_config: Option<Free> = "backendExtraConfig";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Vec<String> = "extraArgs";
-        /// Kube network policies enabled.
+        /// Enforce network policies.
         kube_network_policies_enabled: Option<bool> = "kubeNetworkPoliciesEnabled";
     }
 
-    /// Kube inline manifest config.
+    /// A manifest given in full.
     pub struct KubeInlineManifestConfig: "k8s.KubeInlineManifestConfigV1Alpha1", kind "KubeInlineManifestConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Manifest.
+        /// The manifest, YAML.
         manifest: Option<String> = "manifest".required();
     }
 
-    /// Kube network config.
+    /// Networks of the cluster.
     pub struct KubeNetworkConfig: "k8s.KubeNetworkConfigV1Alpha1", kind "KubeNetworkConfig" since "v1.14" {
-        /// Dns domain.
+        /// DNS domain of the cluster.
         dns_domain: Option<String> = "dnsDomain";
-        /// Pod subnets.
+        /// Networks of pods, one per address family. A patch replaces them.
         pod_subnets: Vec<Prefix> = "podSubnets".required().replaced();
-        /// Service subnets.
+        /// Networks of services, one per address family. A patch replaces them.
         service_subnets: Vec<Prefix> = "serviceSubnets".required().replaced();
-        /// Node cidrmask size ipv4.
+        /// Length of the IPv4 prefix each node gets for its pods.
         node_cidr_mask_size_ipv4: Option<i64> = "nodeCIDRMaskSizeIPv4";
-        /// Node cidrmask size ipv6.
+        /// Length of the IPv6 prefix each node gets for its pods.
         node_cidr_mask_size_ipv6: Option<i64> = "nodeCIDRMaskSizeIPv6";
     }
 
-    /// Kube node config.
+    /// The machine as a node of Kubernetes.
     pub struct KubeNodeConfig: "k8s.KubeNodeConfigV1Alpha1", kind "KubeNodeConfig" since "v1.14" {
-        /// Skip node registration.
+        /// Run pods of this machine only; do not become a node of the cluster.
         skip_node_registration: Option<bool> = "skipNodeRegistration";
-        /// Register with fqdn.
+        /// The node's name is the full domain name.
         register_with_fqdn: Option<bool> = "registerWithFQDN";
-        /// Node ip.
+        /// How the node's address is chosen.
         node_ip: Option<NodeIPConfig> = "nodeIP";
-        /// Labels.
+        /// Labels of the node.
         labels: BTreeMap<String, String> = "labels";
-        /// Annotations.
+        /// Annotations of the node.
         annotations: BTreeMap<String, String> = "annotations";
-        /// Taints.
+        /// Taints of the node: `value:Effect` by key.
         taints: BTreeMap<String, String> = "taints";
     }
 
-    /// Kube prism config.
+    /// Balancer of API servers on each machine.
     pub struct KubePrismConfig: "k8s.KubePrismConfigV1Alpha1", kind "KubePrismConfig" since "v1.14" {
         /// Port.
         port: Option<i64> = "port".required();
-        /// Tls server name.
+        /// Name expected in the server's certificate.
         tls_server_name: Option<String> = "tlsServerName";
     }
 
-    /// Kube proxy config.
+    /// The service proxy.
     pub struct KubeProxyConfig: "k8s.KubeProxyConfigV1Alpha1", kind "KubeProxyConfig" since "v1.14" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Image.
+        /// Container image.
         image: Option<String> = "image".required();
-        /// Mode.
+        /// Mode of the proxy: `nftables`, `iptables` or `ipvs`.
         mode: Option<String> = "mode";
-        /// Config.
+        /// Configuration file, laid over the one the system makes.
         config: Option<Free> = "config";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
     }
 
-    /// Kube scheduler config.
+    /// The scheduler.
     pub struct KubeSchedulerConfig: "k8s.KubeSchedulerConfigV1Alpha1", kind "KubeSchedulerConfig" since "v1.14" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Image.
+        /// Container image.
         image: Option<String> = "image".required();
-        /// Config.
+        /// Configuration file, laid over the one the system makes.
         config: Option<Free> = "config";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Env.
+        /// Environment variables.
         env: BTreeMap<String, String> = "env";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
     }
 
-    /// Kube service account config.
+    /// Service accounts of Kubernetes.
     pub struct KubeServiceAccountConfig: "k8s.KubeServiceAccountConfigV1Alpha1", kind "KubeServiceAccountConfig" since "v1.14" {
-        /// Issuer.
+        /// What issues tokens.
         issuer: Option<IssuerServiceAccountConfig> = "issuer".required();
-        /// Accepted.
+        /// What is accepted beside the issuer.
         accepted: Option<AcceptedServiceAccountConfig> = "accepted";
     }
 
-    /// Kube static pod config.
+    /// A static pod of this machine.
     pub struct KubeStaticPodConfig: "k8s.KubeStaticPodConfigV1Alpha1", kind "KubeStaticPodConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Pod.
+        /// The pod.
         pod: Option<Free> = "pod".required();
     }
 
-    /// Kube talos apiaccess config.
+    /// Use of the machine API from pods.
     pub struct KubeTalosAPIAccessConfig: "k8s.KubeTalosAPIAccessConfigV1Alpha1", kind "KubeTalosAPIAccessConfig" since "v1.14" {
-        /// Allowed roles.
+        /// Roles those pods may have.
         allowed_roles: Vec<String> = "allowedRoles";
-        /// Allowed kubernetes namespaces.
+        /// Namespaces whose pods may use the machine API.
         allowed_kubernetes_namespaces: Vec<String> = "allowedKubernetesNamespaces";
     }
 
-    /// Kubelet config.
+    /// The kubelet.
     pub struct KubeletConfig: "k8s.KubeletConfigV1Alpha1", kind "KubeletConfig" since "v1.14" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image".required();
-        /// Config.
+        /// Configuration file, laid over the one the system makes.
         config: Option<Free> = "config";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Cluster dns.
+        /// Addresses of cluster DNS; the tenth address of each service network if none are given.
         cluster_dns: Vec<String> = "clusterDNS";
-        /// Default runtime seccomp profile enabled.
+        /// Run pods with the container runtime's seccomp profile unless they ask for another.
         default_runtime_seccomp_profile_enabled: Option<bool> = "defaultRuntimeSeccompProfileEnabled";
     }
 
-    /// Node ipconfig.
+    /// How the node's address is chosen.
     pub struct NodeIPConfig: "k8s.NodeIPConfig" {
-        /// Valid subnets.
+        /// Networks the node's addresses are taken from; `!` before one leaves it out.
         valid_subnets: Vec<String> = "validSubnets";
     }
 }

@@ -1,4 +1,4 @@
-//! link
+//! Network links: physical, bonds, bridges, VLANs, WireGuard and others.
 
 use std::time::Duration;
 
@@ -10,289 +10,289 @@ use crate::schema::macros::model;
 use crate::schema::types::Prefix;
 
 model! {
-    /// Address config.
+    /// An address of a link.
     pub struct AddressConfig: "network.AddressConfig" {
-        /// Address.
+        /// IP address.
         address: Option<Prefix> = "address".required();
-        /// Route priority.
+        /// Priority of the route to the address's network.
         route_priority: Option<i64> = "routePriority";
     }
 
-    /// Bond config.
+    /// A bond of several links.
     pub struct BondConfig: "network.BondConfigV1Alpha1", kind "BondConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Hardware addr.
+        /// Hardware (MAC) address.
         hardware_addr: Option<String> = "hardwareAddr".format(Format::Mac);
-        /// Links.
+        /// Names of the links in it.
         links: Vec<String> = "links".required();
-        /// Bond mode.
+        /// How the links share the work.
         bond_mode: Option<String> = "bondMode".required().one_of(&["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"]);
-        /// Miimon.
+        /// Milliseconds between checks of the links.
         miimon: Option<i64> = "miimon";
-        /// Updelay.
+        /// Milliseconds before a link that came up is used.
         updelay: Option<i64> = "updelay";
-        /// Downdelay.
+        /// Milliseconds before a link that went down is taken out.
         downdelay: Option<i64> = "downdelay";
-        /// Use carrier.
+        /// Trust the driver's report of the carrier.
         use_carrier: Option<bool> = "useCarrier";
-        /// Xmit hash policy.
+        /// What decides which link a packet takes.
         xmit_hash_policy: Option<String> = "xmitHashPolicy".one_of(&["layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4"]);
-        /// Arp interval.
+        /// Milliseconds between ARP probes.
         arp_interval: Option<i64> = "arpInterval";
-        /// Arp ip targets.
+        /// IPv4 addresses watched by ARP.
         arp_ip_targets: Vec<Address> = "arpIpTargets";
-        /// Ns ip6 targets.
+        /// IPv6 addresses watched by neighbor solicitation.
         ns_ip6_targets: Vec<Address> = "nsIp6Targets";
-        /// Arp validate.
+        /// Which ARP probes and replies are checked.
         arp_validate: Option<String> = "arpValidate".one_of(&["none", "active", "backup", "all", "filter", "filter-active", "filter-backup"]);
-        /// Arp all targets.
+        /// Whether any or all ARP targets must answer.
         arp_all_targets: Option<String> = "arpAllTargets".one_of(&["any", "all"]);
-        /// Lacp rate.
+        /// How often LACP packets are asked for.
         lacp_rate: Option<String> = "lacpRate".one_of(&["slow", "fast"]);
-        /// Fail over mac.
+        /// What happens to hardware addresses on fail-over.
         fail_over_mac: Option<String> = "failOverMac".one_of(&["none", "active", "follow"]);
-        /// Ad select.
+        /// How the active LACP aggregator is chosen.
         ad_select: Option<String> = "adSelect".one_of(&["stable", "bandwidth", "count"]);
-        /// Ad actor sys prio.
+        /// System priority in LACP.
         ad_actor_sys_prio: Option<i64> = "adActorSysPrio";
-        /// Ad user port key.
+        /// User part of the port key in LACP.
         ad_user_port_key: Option<i64> = "adUserPortKey";
-        /// Ad lacpactive.
+        /// Whether LACP packets are sent actively.
         ad_lacp_active: Option<String> = "adLACPActive".one_of(&["on", "off"]);
-        /// Primary.
+        /// Link that is used while it is up.
         primary: Option<String> = "primary".since("v1.14");
-        /// Primary reselect.
+        /// When the primary link is used again after it came back.
         primary_reselect: Option<String> = "primaryReselect".one_of(&["always", "better", "failure"]);
-        /// Resend igmp.
+        /// Membership reports sent after a fail-over.
         resend_igmp: Option<i64> = "resendIGMP";
-        /// Min links.
+        /// Links that must be up for the bond to be up.
         min_links: Option<i64> = "minLinks";
-        /// Lp interval.
+        /// Seconds between learning packets.
         lp_interval: Option<i64> = "lpInterval";
-        /// Packets per slave.
+        /// Packets sent on a link before the next has its turn.
         packets_per_slave: Option<i64> = "packetsPerSlave";
-        /// Num peer notif.
+        /// Notifications sent after a fail-over.
         num_peer_notif: Option<i64> = "numPeerNotif";
-        /// Tlb logical lb.
+        /// Balance by load.
         tlb_logical_lb: Option<i64> = "tlbLogicalLb";
-        /// All slaves active.
+        /// Whether frames received on inactive links are kept.
         all_slaves_active: Option<i64> = "allSlavesActive";
-        /// Peer notif delay.
+        /// Milliseconds between notifications after a fail-over.
         peer_notif_delay: Option<i64> = "peerNotifDelay";
-        /// Missed max.
+        /// Failed ARP probes after which a link is down.
         missed_max: Option<i64> = "missedMax";
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Bridge config.
+    /// A bridge of several links.
     pub struct BridgeConfig: "network.BridgeConfigV1Alpha1", kind "BridgeConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Hardware addr.
+        /// Hardware (MAC) address.
         hardware_addr: Option<String> = "hardwareAddr".format(Format::Mac);
-        /// Links.
+        /// Names of the links in it.
         links: Vec<String> = "links".required();
-        /// Stp.
+        /// Spanning tree.
         stp: Option<BridgeSTPConfig> = "stp";
-        /// Vlan.
+        /// VLAN settings.
         vlan: Option<BridgeVLANConfig> = "vlan";
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Bridge stpconfig.
+    /// Spanning tree of a bridge.
     pub struct BridgeSTPConfig: "network.BridgeSTPConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
     }
 
-    /// Bridge vlanconfig.
+    /// VLAN settings of a bridge.
     pub struct BridgeVLANConfig: "network.BridgeVLANConfig" {
-        /// Filtering.
+        /// Forward by VLAN.
         filtering: Option<bool> = "filtering";
     }
 
-    /// Dummy link config.
+    /// A dummy link.
     pub struct DummyLinkConfig: "network.DummyLinkConfigV1Alpha1", kind "DummyLinkConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Hardware addr.
+        /// Hardware (MAC) address.
         hardware_addr: Option<String> = "hardwareAddr".format(Format::Mac);
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Link config.
+    /// A link that exists already.
     pub struct LinkConfig: "network.LinkConfigV1Alpha1", kind "LinkConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Route config.
+    /// A route.
     pub struct RouteConfig: "network.RouteConfig" {
-        /// Destination.
+        /// Destination network; all if not given.
         destination: Option<Prefix> = "destination";
-        /// Gateway.
+        /// Address of the next hop.
         gateway: Option<Address> = "gateway";
-        /// Source.
+        /// Source address of packets.
         source: Option<Address> = "source";
-        /// Metric.
+        /// Metric: the route with the smallest is used.
         metric: Option<i64> = "metric";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Table.
+        /// Routing table.
         table: Option<String> = "table";
     }
 
-    /// Vlanconfig.
+    /// A VLAN on a link.
     pub struct VLANConfig: "network.VLANConfigV1Alpha1", kind "VLANConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Vlan id.
+        /// VLAN id, 1 to 4094.
         vlan_id: Option<i64> = "vlanID".required();
-        /// Vlan mode.
+        /// Protocol of the VLAN.
         vlan_mode: Option<String> = "vlanMode".one_of(&["802.1q", "802.1ad"]);
-        /// Parent.
+        /// Link the VLAN is on.
         parent: Option<String> = "parent".required();
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Vrfconfig.
+    /// A routing domain of several links.
     pub struct VRFConfig: "network.VRFConfigV1Alpha1", kind "VRFConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Hardware addr.
+        /// Hardware (MAC) address.
         hardware_addr: Option<String> = "hardwareAddr".format(Format::Mac);
-        /// Links.
+        /// Names of the links in it.
         links: Vec<String> = "links".required();
-        /// Table.
+        /// Routing table.
         table: Option<String> = "table".required();
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Veth config.
+    /// A pair of virtual links.
     pub struct VethConfig: "network.VethConfigV1Alpha1", kind "VethConfig" named since "v1.14" {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Peer.
+        /// The other end.
         peer: Option<VethPeerConfig> = "peer".required();
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Veth peer config.
+    /// The other end of a pair of virtual links.
     pub struct VethPeerConfig: "network.VethPeerConfig" {
         /// Name.
         name: Option<String> = "name".required();
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Wireguard config.
+    /// A WireGuard tunnel.
     pub struct WireguardConfig: "network.WireguardConfigV1Alpha1", kind "WireguardConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
         /// Private key.
         private_key: Option<Secret> = "privateKey".required();
-        /// Listen port.
+        /// UDP port; any if not given.
         listen_port: Option<i64> = "listenPort";
-        /// Firewall mark.
+        /// Mark of the link's own packets.
         firewall_mark: Option<i64> = "firewallMark";
         /// Peers.
         peers: Vec<WireguardPeer> = "peers";
-        /// Up.
+        /// Bring the link up.
         up: Option<bool> = "up";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<AddressConfig> = "addresses";
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<RouteConfig> = "routes";
-        /// Multicast.
+        /// Receive multicast.
         multicast: Option<bool> = "multicast";
     }
 
-    /// Wireguard peer.
+    /// A peer of a WireGuard tunnel.
     pub struct WireguardPeer: "network.WireguardPeer" {
-        /// Public key.
+        /// Public key of the peer.
         public_key: Option<String> = "publicKey".required();
-        /// Preshared key.
+        /// Key shared by both peers beside their own.
         preshared_key: Option<Secret> = "presharedKey";
-        /// Endpoint.
+        /// Address and port of the peer.
         endpoint: Option<String> = "endpoint".format(Format::Endpoint);
-        /// Persistent keepalive interval.
+        /// Time between packets that keep the path open.
         persistent_keepalive_interval: Option<Duration> = "persistentKeepaliveInterval";
-        /// Allowed ips.
+        /// Networks whose traffic goes to and is accepted from the peer.
         allowed_ips: Vec<Prefix> = "allowedIPs";
     }
 }

@@ -1,4 +1,4 @@
-//! mesh
+//! The WireGuard mesh and BGP.
 
 use std::time::Duration;
 
@@ -6,95 +6,95 @@ use crate::schema::macros::model;
 use crate::schema::types::Prefix;
 
 model! {
-    /// Bgpbfdconfig.
+    /// Fast detection of failures (BFD).
     pub struct BGPBFDConfig: "network.BGPBFDConfig" {
-        /// Transmit interval.
+        /// Time between packets that are sent.
         transmit_interval: Option<Duration> = "transmitInterval";
-        /// Receive interval.
+        /// Time between packets that are wanted.
         receive_interval: Option<Duration> = "receiveInterval";
-        /// Detect multiplier.
+        /// Missed packets after which the neighbor is down.
         detect_multiplier: Option<i64> = "detectMultiplier";
     }
 
-    /// Bgpimport route.
+    /// Routes taken over from another instance.
     pub struct BGPImportRoute: "network.BGPImportRoute" {
-        /// Bgp instance.
+        /// Instance to import from.
         bgp_instance: Option<String> = "bgpInstance".required();
-        /// Prefixes.
+        /// Networks taken over.
         prefixes: Vec<Prefix> = "prefixes".required();
     }
 
-    /// Bgpinstance config.
+    /// A BGP speaker.
     pub struct BGPInstanceConfig: "network.BGPInstanceConfigV1Alpha1", kind "BGPInstanceConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Vrf.
+        /// VRF the instance is in.
         vrf: Option<String> = "vrf";
-        /// Local asn.
+        /// Own autonomous system number.
         local_asn: Option<i64> = "localASN".required();
         /// Router id.
         router_id: Option<String> = "routerID";
-        /// Route source.
+        /// Source address of routes.
         route_source: Option<String> = "routeSource";
-        /// Advertise.
+        /// Networks or link addresses to announce.
         advertise: Vec<String> = "advertise";
-        /// Multipath.
+        /// Use several next hops at once.
         multipath: Option<bool> = "multipath";
-        /// Max paths.
+        /// Most next hops used at once.
         max_paths: Option<i64> = "maxPaths";
-        /// Install routes.
+        /// Put received routes into the kernel's table.
         install_routes: Option<bool> = "installRoutes";
-        /// Import routes.
+        /// Routes taken over from other instances.
         import_routes: Vec<BGPImportRoute> = "importRoutes";
-        /// Neighbors.
+        /// Routers to talk to.
         neighbors: Vec<BGPNeighborConfig> = "neighbors";
     }
 
-    /// Bgpneighbor config.
+    /// A router that a BGP speaker talks to.
     pub struct BGPNeighborConfig: "network.BGPNeighborConfig" {
-        /// Address.
+        /// IP address.
         address: Option<String> = "address";
-        /// Link.
+        /// Name of the link.
         link: Option<String> = "link";
-        /// Peer asn.
+        /// Autonomous system number of the neighbor.
         peer_asn: Option<i64> = "peerASN";
-        /// Local asn.
+        /// Own autonomous system number.
         local_asn: Option<i64> = "localASN";
-        /// Passive.
+        /// Wait for the neighbor to connect.
         passive: Option<bool> = "passive";
-        /// Hold time.
+        /// Time without messages after which the neighbor is down.
         hold_time: Option<Duration> = "holdTime";
-        /// Bfd.
+        /// Fast detection of failures (BFD).
         bfd: Option<BGPBFDConfig> = "bfd";
     }
 
-    /// Kube span config.
+    /// The WireGuard mesh.
     pub struct KubeSpanConfig: "network.KubeSpanConfigV1Alpha1", kind "KubeSpanConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Advertise kubernetes networks.
+        /// Send pod and service networks through the mesh.
         advertise_kubernetes_networks: Option<bool> = "advertiseKubernetesNetworks";
-        /// Allow down peer bypass.
+        /// Send traffic to peers that are down outside the mesh.
         allow_down_peer_bypass: Option<bool> = "allowDownPeerBypass";
-        /// Harvest extra endpoints.
+        /// Learn endpoints from what peers see of each other.
         harvest_extra_endpoints: Option<bool> = "harvestExtraEndpoints";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Filters.
+        /// What is left out.
         filters: Option<KubeSpanFiltersConfig> = "filters";
     }
 
-    /// Kube span filters config.
+    /// What the mesh leaves out.
     pub struct KubeSpanFiltersConfig: "network.KubeSpanFiltersConfig" {
-        /// Endpoints.
+        /// Networks whose addresses are announced; `!` before one leaves it out.
         endpoints: Vec<String> = "endpoints";
-        /// Exclude advertised networks.
+        /// Networks that are not advertised to peers.
         exclude_advertised_networks: Vec<Prefix> = "excludeAdvertisedNetworks";
     }
 
-    /// Kube span endpoints.
+    /// Endpoints announced to the mesh.
     pub struct KubeSpanEndpoints: "network.KubespanEndpointsConfigV1Alpha1", kind "KubeSpanEndpoints" {
-        /// Extra announced endpoints.
+        /// Endpoints announced beside the machine's own addresses.
         extra_announced_endpoints: Vec<String> = "extraAnnouncedEndpoints";
     }
 }

@@ -1,4 +1,4 @@
-//! net
+//! Addresses by DHCP, virtual addresses, link settings and routing rules.
 
 use std::collections::BTreeMap;
 
@@ -8,145 +8,145 @@ use crate::schema::Format;
 use crate::schema::macros::model;
 
 model! {
-    /// Blackhole route config.
+    /// Drops traffic to a network.
     pub struct BlackholeRouteConfig: "network.BlackholeRouteConfigV1Alpha1", kind "BlackholeRouteConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Metric.
+        /// Metric: the route with the smallest is used.
         metric: Option<i64> = "metric";
     }
 
-    /// Dhcpv4 config.
+    /// Gets IPv4 addresses for a link by DHCP.
     pub struct DHCPv4Config: "network.DHCPv4ConfigV1Alpha1", kind "DHCPv4Config" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Route metric.
+        /// Metric of routes from the server.
         route_metric: Option<i64> = "routeMetric";
-        /// Ignore hostname.
+        /// Do not take the name from the server.
         ignore_hostname: Option<bool> = "ignoreHostname";
-        /// Ignore routes.
+        /// Do not take routes from the server.
         ignore_routes: Option<bool> = "ignoreRoutes".since("v1.14");
-        /// Client identifier.
+        /// What the client identifies itself with to the server.
         client_identifier: Option<String> = "clientIdentifier".one_of(&["none", "mac", "duid"]);
-        /// Duid raw.
+        /// The client's DUID, in hex.
         duid_raw: Option<String> = "duidRaw".format(Format::HexBytes);
     }
 
-    /// Dhcpv6 config.
+    /// Gets IPv6 addresses for a link by DHCP.
     pub struct DHCPv6Config: "network.DHCPv6ConfigV1Alpha1", kind "DHCPv6Config" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Route metric.
+        /// Metric of routes from the server.
         route_metric: Option<i64> = "routeMetric";
-        /// Ignore hostname.
+        /// Do not take the name from the server.
         ignore_hostname: Option<bool> = "ignoreHostname";
-        /// Client identifier.
+        /// What the client identifies itself with to the server.
         client_identifier: Option<String> = "clientIdentifier".one_of(&["none", "mac", "duid"]);
-        /// Duid raw.
+        /// The client's DUID, in hex.
         duid_raw: Option<String> = "duidRaw".format(Format::HexBytes);
     }
 
-    /// Ethernet channels config.
+    /// Numbers of queues of an Ethernet device.
     pub struct EthernetChannelsConfig: "network.EthernetChannelsConfig" {
-        /// Rx.
+        /// Receiving.
         rx: Option<i64> = "rx";
-        /// Tx.
+        /// Sending.
         tx: Option<i64> = "tx";
-        /// Other.
+        /// Queues for other purposes.
         other: Option<i64> = "other";
-        /// Combined.
+        /// Queues that both receive and send.
         combined: Option<i64> = "combined";
     }
 
-    /// Ethernet config.
+    /// Settings of an Ethernet device.
     pub struct EthernetConfig: "network.EthernetConfigV1Alpha1", kind "EthernetConfig" named {
-        /// Name.
+        /// Name of the link.
         name: Option<String> = "name".required();
-        /// Features.
+        /// Features of the device, as `ethtool -k` names them.
         features: BTreeMap<String, bool> = "features";
-        /// Rings.
+        /// Sizes of ring buffers.
         rings: Option<EthernetRingsConfig> = "rings";
-        /// Channels.
+        /// Numbers of queues.
         channels: Option<EthernetChannelsConfig> = "channels";
-        /// Wake on lan.
+        /// What wakes the machine.
         wake_on_lan: Vec<String> = "wakeOnLan";
     }
 
-    /// Ethernet rings config.
+    /// Sizes of ring buffers of an Ethernet device.
     pub struct EthernetRingsConfig: "network.EthernetRingsConfig" {
-        /// Rx.
+        /// Receiving.
         rx: Option<i64> = "rx";
-        /// Tx.
+        /// Sending.
         tx: Option<i64> = "tx";
-        /// Rx mini.
+        /// Size of the ring for small frames.
         rx_mini: Option<i64> = "rx-mini";
-        /// Rx jumbo.
+        /// Size of the ring for jumbo frames.
         rx_jumbo: Option<i64> = "rx-jumbo";
-        /// Rx buf len.
+        /// Length of receive buffers.
         rx_buf_len: Option<i64> = "rx-buf-len";
-        /// Cqe size.
+        /// Size of completion queue entries.
         cqe_size: Option<i64> = "cqe-size";
-        /// Tx push.
+        /// Whether frames to send are pushed.
         tx_push: Option<bool> = "tx-push";
-        /// Rx push.
+        /// Whether received frames are pushed.
         rx_push: Option<bool> = "rx-push";
-        /// Tx push buf len.
+        /// Length of push buffers for sending.
         tx_push_buf_len: Option<i64> = "tx-push-buf-len";
-        /// Tcp data split.
+        /// Whether headers and data are split.
         tcp_data_split: Option<bool> = "tcp-data-split";
     }
 
-    /// Hcloud vipconfig.
+    /// An address shared by several machines at Hetzner Cloud.
     pub struct HCloudVIPConfig: "network.HCloudVIPConfigV1Alpha1", kind "HCloudVIPConfig" named {
-        /// Name.
+        /// The shared address.
         name: Option<String> = "name".required();
-        /// Link.
+        /// Name of the link.
         link: Option<String> = "link";
-        /// Api token.
+        /// Token for the cloud's API.
         api_token: Option<Secret> = "apiToken";
     }
 
-    /// Layer2 vipconfig.
+    /// An address shared by several machines of one network.
     pub struct Layer2VIPConfig: "network.Layer2VIPConfigV1Alpha1", kind "Layer2VIPConfig" named {
-        /// Name.
+        /// The shared address.
         name: Option<String> = "name".required();
-        /// Link.
+        /// Name of the link.
         link: Option<String> = "link";
     }
 
-    /// Link alias config.
+    /// Gives a link another name.
     pub struct LinkAliasConfig: "network.LinkAliasConfigV1Alpha1", kind "LinkAliasConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Selector.
+        /// Chooses by properties.
         selector: Option<LinkSelector> = "selector";
     }
 
-    /// Link selector.
+    /// Chooses a link.
     pub struct LinkSelector: "network.LinkSelector" {
-        /// Match.
+        /// Expression (CEL) that is true for what is meant.
         match_: Option<String> = "match";
     }
 
-    /// Routing rule config.
+    /// A rule that chooses a routing table.
     pub struct RoutingRuleConfig: "network.RoutingRuleConfigV1Alpha1", kind "RoutingRuleConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Src.
+        /// Source network.
         src: Option<String> = "src";
-        /// Dst.
+        /// Destination network.
         dst: Option<String> = "dst";
-        /// Table.
+        /// Routing table.
         table: Option<String> = "table".required();
-        /// Action.
+        /// What the rule does, as a number of the kernel's FIB rules.
         action: Option<i64> = "action";
-        /// Iif name.
+        /// Packets that come in by this link.
         iif_name: Option<String> = "iifName";
-        /// Oif name.
+        /// Packets that leave by this link.
         oif_name: Option<String> = "oifName";
-        /// Fw mark.
+        /// Packets with this mark.
         fw_mark: Option<i64> = "fwMark";
-        /// Fw mask.
+        /// Which bits of the mark count.
         fw_mask: Option<i64> = "fwMask";
     }
 }

@@ -1,4 +1,4 @@
-//! runtime
+//! The operating system: environment, kernel, logs, extensions, trust.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,157 +10,157 @@ use crate::schema::macros::model;
 use crate::schema::types::FileMode;
 
 model! {
-    /// Config file.
+    /// A file for an extension.
     pub struct ConfigFile: "extensions.ConfigFile" {
-        /// Content.
+        /// Content of the file.
         content: Option<String> = "content";
-        /// Mount path.
+        /// Where it appears.
         mount_path: Option<String> = "mountPath";
     }
 
-    /// Extension service config.
+    /// Files and environment of an extension's service.
     pub struct ExtensionServiceConfig: "extensions.ServiceConfigV1Alpha1", kind "ExtensionServiceConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Config files.
+        /// Files put into the extension's file system.
         config_files: Vec<ConfigFile> = "configFiles".by_key(&["mountPath"]);
-        /// Environment.
+        /// Environment variables, `NAME=value`.
         environment: Vec<String> = "environment";
     }
 
-    /// Pcidriver rebind config.
+    /// Binds a PCI device to another driver.
     pub struct PCIDriverRebindConfig: "hardware.PCIDriverRebindConfigV1Alpha1", kind "PCIDriverRebindConfig" named {
-        /// Name.
+        /// Id of the device on the PCI bus.
         name: Option<String> = "name".required();
-        /// Target driver.
+        /// Driver to bind the device to.
         target_driver: Option<String> = "targetDriver".required();
     }
 
-    /// Disk selector spec.
+    /// Chooses a disk.
     pub struct DiskSelectorSpec: "runtime.DiskSelectorSpec" {
-        /// Match.
+        /// Expression (CEL) that is true for what is meant.
         match_: Option<String> = "match";
     }
 
-    /// Environment config.
+    /// Environment variables of the system's services.
     pub struct EnvironmentConfig: "runtime.EnvironmentV1Alpha1", kind "EnvironmentConfig" {
-        /// Variables.
+        /// Values by name.
         variables: BTreeMap<String, String> = "variables";
     }
 
-    /// Etc file config.
+    /// A file under /etc.
     pub struct EtcFileConfig: "runtime.EtcFileConfigV1Alpha1", kind "EtcFileConfig" named since "v1.14" {
-        /// Name.
+        /// Path of the file under /etc.
         name: Option<String> = "name".required();
-        /// Mode.
+        /// Permissions in octal, such as `0o644`.
         mode: Option<FileMode> = "mode";
-        /// Contents.
+        /// Content.
         contents: Option<String> = "contents";
     }
 
-    /// Event sink config.
+    /// Where events are sent.
     pub struct EventSinkConfig: "runtime.EventSinkV1Alpha1", kind "EventSinkConfig" {
-        /// Endpoint.
+        /// Host and port events are sent to.
         endpoint: Option<String> = "endpoint";
     }
 
-    /// Installer spec.
+    /// What installs the system.
     pub struct InstallerSpec: "runtime.InstallerSpec" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
     }
 
-    /// Kernel module config.
+    /// A kernel module to load.
     pub struct KernelModuleConfig: "runtime.KernelModuleConfigV1Alpha1", kind "KernelModuleConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Parameters.
+        /// Parameters, `name=value`.
         parameters: Vec<String> = "parameters";
     }
 
-    /// Kmsg log config.
+    /// Sends the kernel's log away.
     pub struct KmsgLogConfig: "runtime.KmsgLogV1Alpha1", kind "KmsgLogConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Url.
+        /// Where the kernel's log is sent: `udp://host:port` or `tcp://host:port`.
         url: Option<String> = "url".format(Format::Url(&["tcp", "udp"]));
     }
 
-    /// Oomconfig.
+    /// What is killed when memory is short.
     pub struct OOMConfig: "runtime.OOMV1Alpha1", kind "OOMConfig" {
-        /// Trigger expression.
+        /// Expression (CEL) that is true when memory is short.
         trigger_expression: Option<String> = "triggerExpression";
-        /// Cgroup ranking expression.
+        /// Expression (CEL) that ranks control groups for killing.
         cgroup_ranking_expression: Option<String> = "cgroupRankingExpression";
-        /// Strict cgroup class ordering.
+        /// Kill the least important class of pods first, whatever the ranking.
         strict_cgroup_class_ordering: Option<bool> = "strictCgroupClassOrdering";
-        /// Sample interval.
+        /// Time between two looks at the pressure.
         sample_interval: Option<Duration> = "sampleInterval";
     }
 
-    /// Provisioning spec.
+    /// How a volume is made.
     pub struct ProvisioningSpec: "runtime.ProvisioningSpec" {
-        /// Disk selector.
+        /// Chooses the disk by its properties.
         disk_selector: Option<DiskSelectorSpec> = "diskSelector";
-        /// Wipe.
+        /// Wipe the disk first.
         wipe: Option<bool> = "wipe";
     }
 
-    /// Security profile config.
+    /// How closely the system is confined.
     pub struct SecurityProfileConfig: "runtime.SecurityProfileConfigV1Alpha1", kind "SecurityProfileConfig" since "v1.14" {
-        /// Workload isolation.
+        /// Isolate workloads more strongly.
         workload_isolation: Option<bool> = "workloadIsolation";
     }
 
-    /// Sysctl config.
+    /// Kernel parameters under /proc/sys.
     pub struct SysctlConfig: "runtime.SysctlConfigV1Alpha1", kind "SysctlConfig" since "v1.14" {
-        /// Params.
+        /// Values by name.
         params: BTreeMap<String, String> = "params";
     }
 
-    /// Sysfs config.
+    /// Attributes under /sys.
     pub struct SysfsConfig: "runtime.SysfsConfigV1Alpha1", kind "SysfsConfig" since "v1.14" {
-        /// Params.
+        /// Values by name.
         params: BTreeMap<String, String> = "params";
     }
 
-    /// Udev rules config.
+    /// Rules of the device manager.
     pub struct UdevRulesConfig: "runtime.UdevRulesConfigV1Alpha1", kind "UdevRulesConfig" since "v1.14" {
         /// Rules.
         rules: Vec<String> = "rules";
     }
 
-    /// Unattended install.
+    /// Installs the system without being asked.
     pub struct UnattendedInstall: "runtime.UnattendedInstallConfigV1Alpha1", kind "UnattendedInstall" since "v1.14" {
-        /// Reboot.
+        /// Reboot when it is done.
         reboot: Option<bool> = "reboot";
-        /// Installer.
+        /// What installs.
         installer: Option<InstallerSpec> = "installer";
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<ProvisioningSpec> = "provisioning";
     }
 
-    /// Watchdog timer config.
+    /// Restarts the machine when it hangs.
     pub struct WatchdogTimerConfig: "runtime.WatchdogTimerV1Alpha1", kind "WatchdogTimerConfig" {
-        /// Device.
+        /// Path of the device.
         device: Option<String> = "device";
-        /// Timeout.
+        /// Time allowed.
         timeout: Option<Duration> = "timeout";
     }
 
-    /// Trusted roots config.
+    /// Authorities the machine trusts beside the usual ones.
     pub struct TrustedRootsConfig: "security.TrustedRootsConfigV1Alpha1", kind "TrustedRootsConfig" named {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Certificates.
+        /// Certificates of authorities, PEM.
         certificates: Option<String> = "certificates";
     }
 
-    /// Sidero link config.
+    /// A tunnel to a management service.
     pub struct SideroLinkConfig: "siderolink.ConfigV1Alpha1", kind "SideroLinkConfig" {
-        /// Api url.
+        /// URL of the API to register with.
         api_url: Option<String> = "apiUrl".format(Format::Url(&["https", "grpc"]));
-        /// Unique token.
+        /// Token that tells this machine from others.
         unique_token: Option<Secret> = "uniqueToken";
     }
 }

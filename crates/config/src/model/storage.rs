@@ -1,74 +1,74 @@
-//! storage
+//! LVM and RAID.
 
 use crate::schema::Format;
 use crate::schema::macros::model;
 
 model! {
-    /// Lvmlogical volume config.
+    /// A logical volume.
     pub struct LVMLogicalVolumeConfig: "storage.LVMLogicalVolumeConfigV1Alpha1", kind "LVMLogicalVolumeConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Type.
+        /// Kind of volume.
         kind: Option<String> = "type";
-        /// Mirrors.
+        /// Number of copies beside the first.
         mirrors: Option<i64> = "mirrors";
-        /// Stripes.
+        /// Number of stripes.
         stripes: Option<i64> = "stripes";
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<LVMLogicalVolumeProvisioningSpec> = "provisioning";
     }
 
-    /// Lvmlogical volume provisioning spec.
+    /// Where a logical volume is made.
     pub struct LVMLogicalVolumeProvisioningSpec: "storage.LVMLogicalVolumeProvisioningSpec" {
-        /// Volume group.
+        /// Volume group it is made in.
         volume_group: Option<String> = "volumeGroup";
-        /// Min size.
+        /// Smallest size, such as `10GiB`.
         min_size: Option<String> = "minSize".check(Format::Size);
-        /// Max size.
+        /// Largest size, such as `100GiB` or `50%`.
         max_size: Option<String> = "maxSize".check(Format::Size);
     }
 
-    /// Lvmvolume group config.
+    /// A volume group.
     pub struct LVMVolumeGroupConfig: "storage.LVMVolumeGroupConfigV1Alpha1", kind "LVMVolumeGroupConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<ProvisioningSpec> = "provisioning";
     }
 
-    /// Lvmvolume selector spec.
+    /// Chooses volumes for a volume group.
     pub struct LVMVolumeSelectorSpec: "storage.LVMVolumeSelectorSpec" {
-        /// Match.
+        /// Expression (CEL) that is true for what is meant.
         match_: Option<String> = "match";
     }
 
-    /// Provisioning spec.
+    /// How a volume is made.
     pub struct ProvisioningSpec: "storage.ProvisioningSpec" {
-        /// Volume selector.
+        /// Chooses volumes by their properties.
         volume_selector: Option<LVMVolumeSelectorSpec> = "volumeSelector";
     }
 
-    /// Raidarray config.
+    /// A RAID array.
     pub struct RAIDArrayConfig: "storage.RAIDArrayConfigV1Alpha1", kind "RAIDArrayConfig" named since "v1.14" {
-        /// Name.
+        /// Name, which tells documents of this kind apart.
         name: Option<String> = "name".required();
-        /// Level.
+        /// RAID level.
         level: Option<String> = "level".one_of(&["raid1"]);
-        /// Metadata.
+        /// Version of the metadata.
         metadata: Option<String> = "metadata".one_of(&["1.0", "1.2"]);
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<RAIDProvisioningSpec> = "provisioning";
     }
 
-    /// Raidprovisioning spec.
+    /// What a RAID array is made of.
     pub struct RAIDProvisioningSpec: "storage.RAIDProvisioningSpec" {
-        /// Volume selector.
+        /// Chooses volumes by their properties.
         volume_selector: Option<RAIDVolumeSelector> = "volumeSelector";
     }
 
-    /// Raidvolume selector.
+    /// Chooses volumes for a RAID array.
     pub struct RAIDVolumeSelector: "storage.RAIDVolumeSelector" {
-        /// Match.
+        /// Expression (CEL) that is true for what is meant.
         match_: Option<String> = "match";
     }
 }

@@ -1,4 +1,4 @@
-//! volume
+//! Volumes: system, user, raw, swap; their encryption and file systems.
 
 use std::time::Duration;
 
@@ -8,281 +8,281 @@ use crate::schema::Format;
 use crate::schema::macros::model;
 
 model! {
-    /// Disk selector.
+    /// Chooses a disk.
     pub struct DiskSelector: "block.DiskSelector" {
-        /// Match.
+        /// Expression (CEL) that is true for what is meant.
         match_: Option<String> = "match";
     }
 
-    /// Encryption key.
+    /// A key of an encrypted volume; one of its sources is set.
     pub struct EncryptionKey: "block.EncryptionKey" {
-        /// Slot.
+        /// Slot of the key, from 0.
         slot: Option<i64> = "slot";
-        /// Static.
+        /// A passphrase.
         static_: Option<EncryptionKeyStatic> = "static";
-        /// Node id.
+        /// Key made from the machine's id: keeps honest people out, no more.
         node_id: Option<EncryptionKeyNodeID> = "nodeID";
-        /// Kms.
+        /// Key kept by a key management service.
         kms: Option<EncryptionKeyKMS> = "kms";
-        /// Tpm.
+        /// Key sealed by the TPM.
         tpm: Option<EncryptionKeyTPM> = "tpm";
-        /// Lock to state.
+        /// Tie the key to the STATE volume, so that the disk does not open without it.
         lock_to_state: Option<bool> = "lockToState";
     }
 
-    /// Encryption key kms.
+    /// A key kept by a key management service.
     pub struct EncryptionKeyKMS: "block.EncryptionKeyKMS" {
-        /// Endpoint.
+        /// URL of the key management service.
         endpoint: Option<String> = "endpoint";
     }
 
-    /// Encryption key node id.
+    /// A key made from the machine's id.
     pub struct EncryptionKeyNodeID: "block.EncryptionKeyNodeID" {
     }
 
-    /// Encryption key static.
+    /// A passphrase.
     pub struct EncryptionKeyStatic: "block.EncryptionKeyStatic" {
         /// Passphrase.
         passphrase: Option<Secret> = "passphrase";
     }
 
-    /// Encryption key tpm.
+    /// A key sealed by the TPM.
     pub struct EncryptionKeyTPM: "block.EncryptionKeyTPM" {
         /// Options.
         options: Option<EncryptionKeyTPMOptions> = "options";
-        /// Check secureboot status on enroll.
+        /// Enrol the key only if secure boot is on.
         check_secureboot_status_on_enroll: Option<bool> = "checkSecurebootStatusOnEnroll";
     }
 
-    /// Encryption key tpmoptions.
+    /// What a key is bound to in the TPM.
     pub struct EncryptionKeyTPMOptions: "block.EncryptionKeyTPMOptions" {
-        /// Pcrs.
+        /// Registers of the TPM the key is bound to.
         pcrs: Vec<i64> = "pcrs";
     }
 
-    /// Encryption spec.
+    /// Encryption of a volume.
     pub struct EncryptionSpec: "block.EncryptionSpec" {
-        /// Provider.
+        /// Kind of encryption.
         provider: Option<String> = "provider".one_of(&["luks2"]);
-        /// Keys.
+        /// Keys, any of which opens the volume.
         keys: Vec<EncryptionKey> = "keys";
-        /// Cipher.
+        /// Cipher of the encryption.
         cipher: Option<String> = "cipher".one_of(&["aes-xts-plain64", "xchacha12,aes-adiantum-plain64", "xchacha20,aes-adiantum-plain64"]);
-        /// Key size.
+        /// Size of the encryption key in bits.
         key_size: Option<i64> = "keySize";
-        /// Block size.
+        /// Size of encryption blocks in bytes.
         block_size: Option<i64> = "blockSize";
         /// Options.
         options: Vec<String> = "options";
-        /// Allow discards.
+        /// Pass discards (TRIM) through the encryption.
         allow_discards: Option<bool> = "allowDiscards".since("v1.14");
     }
 
-    /// Existing mount spec.
+    /// How an existing volume is mounted.
     pub struct ExistingMountSpec: "block.ExistingMountSpec" {
-        /// Read only.
+        /// Mount it read-only.
         read_only: Option<bool> = "readOnly";
-        /// Disable access time.
+        /// Do not record when files were read.
         disable_access_time: Option<bool> = "disableAccessTime";
-        /// Secure.
+        /// Allow no set-uid programs, device files or (where it makes sense) programs.
         secure: Option<bool> = "secure";
     }
 
-    /// Existing volume config.
+    /// Mounts a volume that exists already.
     pub struct ExistingVolumeConfig: "block.ExistingVolumeConfigV1Alpha1", kind "ExistingVolumeConfig" named {
-        /// Name.
+        /// Name of the volume.
         name: Option<String> = "name".required();
-        /// Discovery.
+        /// How members find each other.
         discovery: Option<VolumeDiscoverySpec> = "discovery";
-        /// Mount.
+        /// How it is mounted.
         mount: Option<ExistingMountSpec> = "mount";
-        /// Trim.
+        /// Regular discards of free space.
         trim: Option<TrimConfig> = "trim".since("v1.14");
-        /// Scrub.
+        /// Regular checks of the data.
         scrub: Option<ScrubConfig> = "scrub".since("v1.14");
     }
 
-    /// External mount spec.
+    /// How an external volume is mounted.
     pub struct ExternalMountSpec: "block.ExternalMountSpec" {
-        /// Read only.
+        /// Mount it read-only.
         read_only: Option<bool> = "readOnly";
-        /// Disable access time.
+        /// Do not record when files were read.
         disable_access_time: Option<bool> = "disableAccessTime";
-        /// Secure.
+        /// Allow no set-uid programs, device files or (where it makes sense) programs.
         secure: Option<bool> = "secure";
-        /// Virtiofs.
+        /// Share of the hypervisor.
         virtiofs: Option<VirtiofsMountSpec> = "virtiofs";
     }
 
-    /// External volume config.
+    /// Mounts a share of the hypervisor.
     pub struct ExternalVolumeConfig: "block.ExternalVolumeConfigV1Alpha1", kind "ExternalVolumeConfig" named {
-        /// Name.
+        /// Name of the volume.
         name: Option<String> = "name".required();
-        /// Filesystem type.
+        /// Kind of file system.
         filesystem_type: Option<String> = "filesystemType".one_of(&["virtiofs"]);
-        /// Mount.
+        /// How it is mounted.
         mount: Option<ExternalMountSpec> = "mount";
     }
 
-    /// Filesystem scrub config.
+    /// When file systems are checked.
     pub struct FilesystemScrubConfig: "block.FilesystemScrubConfigV1Alpha1", kind "FilesystemScrubConfig" since "v1.14" {
-        /// Interval.
+        /// Time between two runs.
         interval: Option<Duration> = "interval";
     }
 
-    /// Filesystem spec.
+    /// File system of a volume.
     pub struct FilesystemSpec: "block.FilesystemSpec" {
-        /// Type.
+        /// Kind of file system.
         kind: Option<String> = "type".one_of(&["ext4", "xfs", "btrfs"]);
-        /// Project quota support.
+        /// Support quotas by project.
         project_quota_support: Option<bool> = "projectQuotaSupport";
-        /// Xfs.
+        /// Settings of XFS.
         xfs: Option<XFSSpec> = "xfs".since("v1.14");
     }
 
-    /// Filesystem trim config.
+    /// When free space is discarded.
     pub struct FilesystemTrimConfig: "block.FilesystemTrimConfigV1Alpha1", kind "FilesystemTrimConfig" since "v1.14" {
-        /// Interval.
+        /// Time between two runs.
         interval: Option<Duration> = "interval";
     }
 
-    /// Mount spec.
+    /// How a volume is mounted.
     pub struct MountSpec: "block.MountSpec" {
-        /// Secure.
+        /// Allow no set-uid programs, device files or (where it makes sense) programs.
         secure: Option<bool> = "secure";
-        /// Disable access time.
+        /// Do not record when files were read.
         disable_access_time: Option<bool> = "disableAccessTime".since("v1.14");
     }
 
-    /// Provisioning spec.
+    /// How a volume is made.
     pub struct ProvisioningSpec: "block.ProvisioningSpec" {
-        /// Disk selector.
+        /// Chooses the disk by its properties.
         disk_selector: Option<DiskSelector> = "diskSelector";
-        /// Grow.
+        /// Let the volume grow to its largest size.
         grow: Option<bool> = "grow";
-        /// Min size.
+        /// Smallest size, such as `10GiB`.
         min_size: Option<String> = "minSize".check(Format::Size);
-        /// Max size.
+        /// Largest size, such as `100GiB` or `50%`.
         max_size: Option<String> = "maxSize".check(Format::Size);
     }
 
-    /// Raw volume config.
+    /// A partition without a file system.
     pub struct RawVolumeConfig: "block.RawVolumeConfigV1Alpha1", kind "RawVolumeConfig" named {
-        /// Name.
+        /// Name of the volume.
         name: Option<String> = "name".required();
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<ProvisioningSpec> = "provisioning";
-        /// Encryption.
+        /// Encryption at rest.
         encryption: Option<EncryptionSpec> = "encryption";
     }
 
-    /// Scrub config.
+    /// When the file system is checked.
     pub struct ScrubConfig: "block.ScrubConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Interval.
+        /// Time between two runs.
         interval: Option<Duration> = "interval";
     }
 
-    /// Swap volume config.
+    /// A partition for swap.
     pub struct SwapVolumeConfig: "block.SwapVolumeConfigV1Alpha1", kind "SwapVolumeConfig" named {
-        /// Name.
+        /// Name of the volume.
         name: Option<String> = "name".required();
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<ProvisioningSpec> = "provisioning";
-        /// Encryption.
+        /// Encryption at rest.
         encryption: Option<EncryptionSpec> = "encryption";
     }
 
-    /// System volume filesystem spec.
+    /// File system of a system volume.
     pub struct SystemVolumeFilesystemSpec: "block.SystemVolumeFilesystemSpec" {
-        /// Xfs.
+        /// Settings of XFS.
         xfs: Option<XFSSpec> = "xfs";
     }
 
-    /// Trim config.
+    /// When free space is discarded.
     pub struct TrimConfig: "block.TrimConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Interval.
+        /// Time between two runs.
         interval: Option<Duration> = "interval";
     }
 
-    /// User mount spec.
+    /// How a user volume is mounted.
     pub struct UserMountSpec: "block.UserMountSpec" {
-        /// Disable access time.
+        /// Do not record when files were read.
         disable_access_time: Option<bool> = "disableAccessTime";
-        /// Secure.
+        /// Allow no set-uid programs, device files or (where it makes sense) programs.
         secure: Option<bool> = "secure";
     }
 
-    /// User volume config.
+    /// A volume for the user's data, mounted under /var/mnt.
     pub struct UserVolumeConfig: "block.UserVolumeConfigV1Alpha1", kind "UserVolumeConfig" named {
-        /// Name.
+        /// Name of the volume.
         name: Option<String> = "name".required();
-        /// Volume type.
+        /// A folder of the system disk, a partition, or a whole disk.
         volume_type: Option<String> = "volumeType".one_of(&["directory", "disk", "partition"]);
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<ProvisioningSpec> = "provisioning";
-        /// Filesystem.
+        /// File system.
         filesystem: Option<FilesystemSpec> = "filesystem";
-        /// Encryption.
+        /// Encryption at rest.
         encryption: Option<EncryptionSpec> = "encryption";
-        /// Mount.
+        /// How it is mounted.
         mount: Option<UserMountSpec> = "mount";
-        /// Trim.
+        /// Regular discards of free space.
         trim: Option<TrimConfig> = "trim".since("v1.14");
-        /// Scrub.
+        /// Regular checks of the data.
         scrub: Option<ScrubConfig> = "scrub".since("v1.14");
     }
 
-    /// Virtiofs mount spec.
+    /// A share of the hypervisor.
     pub struct VirtiofsMountSpec: "block.VirtiofsMountSpec" {
-        /// Tag.
+        /// Tag of the share.
         tag: Option<String> = "tag";
     }
 
-    /// Volume config.
+    /// A volume of the system.
     pub struct VolumeConfig: "block.VolumeConfigV1Alpha1", kind "VolumeConfig" named {
-        /// Name.
+        /// Name of the system volume: STATE, EPHEMERAL or IMAGECACHE.
         name: Option<String> = "name".required();
-        /// Provisioning.
+        /// How it is made.
         provisioning: Option<ProvisioningSpec> = "provisioning";
-        /// Filesystem.
+        /// File system.
         filesystem: Option<SystemVolumeFilesystemSpec> = "filesystem".since("v1.14");
-        /// Encryption.
+        /// Encryption at rest.
         encryption: Option<EncryptionSpec> = "encryption";
-        /// Mount.
+        /// How it is mounted.
         mount: Option<MountSpec> = "mount";
-        /// Trim.
+        /// Regular discards of free space.
         trim: Option<TrimConfig> = "trim".since("v1.14");
-        /// Scrub.
+        /// Regular checks of the data.
         scrub: Option<ScrubConfig> = "scrub".since("v1.14");
     }
 
-    /// Volume discovery spec.
+    /// Finds a volume.
     pub struct VolumeDiscoverySpec: "block.VolumeDiscoverySpec" {
-        /// Volume selector.
+        /// Chooses volumes by their properties.
         volume_selector: Option<VolumeSelector> = "volumeSelector";
     }
 
-    /// Volume selector.
+    /// Chooses a volume.
     pub struct VolumeSelector: "block.VolumeSelector" {
-        /// Match.
+        /// Expression (CEL) that is true for what is meant.
         match_: Option<String> = "match";
     }
 
-    /// Xfsspec.
+    /// Settings of XFS.
     pub struct XFSSpec: "block.XFSSpec" {
-        /// Min allocation group size.
+        /// Smallest size of allocation groups.
         min_allocation_group_size: Option<String> = "minAllocationGroupSize";
     }
 
-    /// Zswap config.
+    /// Compression of swapped memory.
     pub struct ZswapConfig: "block.ZswapConfigV1Alpha1", kind "ZswapConfig" {
-        /// Max pool percent.
+        /// Largest part of memory used, in percent.
         max_pool_percent: Option<i64> = "maxPoolPercent";
-        /// Shrinker enabled.
+        /// Give memory back under pressure.
         shrinker_enabled: Option<bool> = "shrinkerEnabled";
     }
 }

@@ -34,7 +34,7 @@ fn write_map(out: &mut String, map: &Map, column: usize, inner: usize, line_star
     }
 }
 
-fn write_value(out: &mut String, node: &Node, inner: usize) {
+pub(crate) fn write_value(out: &mut String, node: &Node, inner: usize) {
     match &node.value {
         Value::Map(map) if !map.is_empty() => {
             out.push('\n');
@@ -76,7 +76,7 @@ fn write_list(out: &mut String, items: &[Node], column: usize, line_start: bool)
     }
 }
 
-fn pad(out: &mut String, column: usize) {
+pub(crate) fn pad(out: &mut String, column: usize) {
     out.extend(std::iter::repeat_n(' ', column));
 }
 
@@ -110,7 +110,7 @@ fn write_float(out: &mut String, value: f64) {
 }
 
 /// Writes a string: plain if it reads back as the same string, else as a block, in single or in double quotes.
-fn write_text(out: &mut String, text: &str, block_column: Option<usize>) {
+pub(crate) fn write_text(out: &mut String, text: &str, block_column: Option<usize>) {
     if text.contains('\n') {
         match block_column {
             Some(column) if fits_block(text) => write_block(out, text, column),

@@ -1,4 +1,4 @@
-//! v1alpha1::cluster
+//! The cluster section of the main document.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,283 +10,284 @@ use crate::schema::macros::model;
 use crate::schema::types::{Args, Bytes, Free, SecretBytes};
 
 model! {
-    /// Apiserver config.
+    /// The API server.
     pub struct APIServerConfig: "v1alpha1.APIServerConfig" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Extra volumes.
+        /// Folders of the machine that the pod sees.
         extra_volumes: Vec<VolumeMountConfig> = "extraVolumes";
-        /// Env.
+        /// Environment variables.
         env: BTreeMap<String, String> = "env";
-        /// Cert sans.
+        /// More names and addresses for the server's certificate.
         cert_sans: Vec<String> = "certSANs";
-        /// Disable pod security policy.
+        /// Keep pod security policies off.
         disable_pod_security_policy: Option<bool> = "disablePodSecurityPolicy".deprecated("remove it: Kubernetes no longer has it");
-        /// Admission control.
+        /// Configurations of admission plugins.
         admission_control: Vec<AdmissionPluginConfig> = "admissionControl".by_key(&["name"]);
-        /// Audit policy.
+        /// Audit policy of the API server. A patch replaces it whole.
         audit_policy: Option<Free> = "auditPolicy".replaced();
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
-        /// Authorization config.
+        /// Authorizers of the API server beside Node and RBAC.
         authorization_config: Vec<AuthorizationConfigAuthorizerConfig> = "authorizationConfig";
     }
 
-    /// Accepted ca.
+    /// An authority that is trusted.
     pub struct AcceptedCA: "v1alpha1.AcceptedCA" {
-        /// Crt.
+        /// Certificate: base64 of PEM.
         crt: Option<Bytes> = "crt";
     }
 
-    /// Admin kubeconfig config.
+    /// The kubeconfig file of administrators.
     pub struct AdminKubeconfigConfig: "v1alpha1.AdminKubeconfigConfig" {
-        /// Cert lifetime.
+        /// How long its certificate lives.
         cert_lifetime: Option<Duration> = "certLifetime";
     }
 
-    /// Admission plugin config.
+    /// Configuration of an admission plugin.
     pub struct AdmissionPluginConfig: "v1alpha1.AdmissionPluginConfig" {
         /// Name.
         name: Option<String> = "name";
-        /// Configuration.
+        /// Its configuration.
         configuration: Option<Free> = "configuration";
     }
 
-    /// Authorization config authorizer config.
+    /// An authorizer of the API server.
     pub struct AuthorizationConfigAuthorizerConfig: "v1alpha1.AuthorizationConfigAuthorizerConfig" {
-        /// Type.
+        /// Kind of authorizer: `Node`, `RBAC` or `Webhook`.
         kind: Option<String> = "type";
         /// Name.
         name: Option<String> = "name";
-        /// Webhook.
+        /// Settings of the webhook.
         webhook: Option<Free> = "webhook";
     }
 
-    /// Cniconfig.
+    /// The pod network.
     pub struct CNIConfig: "v1alpha1.CNIConfig" {
-        /// Name.
+        /// Which pod network: `flannel`, `custom` (from URLs) or `none`.
         name: Option<String> = "name".one_of(&["flannel", "custom", "none"]);
-        /// Urls.
+        /// URLs of manifests.
         urls: Vec<String> = "urls";
-        /// Flannel.
+        /// Settings of flannel.
         flannel: Option<FlannelCNIConfig> = "flannel";
     }
 
-    /// Cluster config.
+    /// The cluster the machine belongs to.
     pub struct ClusterConfig: "v1alpha1.ClusterConfig" {
-        /// Id.
+        /// Public id of the cluster at the discovery service: 32 random bytes in URL-safe base64.
         id: Option<String> = "id";
-        /// Secret.
+        /// Key that encrypts what members tell each other: 32 random bytes in base64.
         secret: Option<Secret> = "secret";
-        /// Control plane.
+        /// The control plane.
         control_plane: Option<ControlPlaneConfig> = "controlPlane".required();
-        /// Cluster name.
+        /// Name of the cluster.
         cluster_name: Option<String> = "clusterName";
-        /// Network.
+        /// Networks of the cluster.
         network: Option<ClusterNetworkConfig> = "network";
-        /// Token.
+        /// Token kubelets join with.
         token: Option<Secret> = "token";
-        /// Aescbc encryption secret.
+        /// Key that encrypts secrets in etcd, for older clusters.
         aescbc_encryption_secret: Option<Secret> = "aescbcEncryptionSecret";
-        /// Secretbox encryption secret.
+        /// Key that encrypts secrets in etcd: 32 random bytes in base64.
         secretbox_encryption_secret: Option<Secret> = "secretboxEncryptionSecret";
-        /// Ca.
+        /// Authority of Kubernetes; its key is on control planes only.
         ca: Option<CertAndKey> = "ca";
-        /// Accepted cas.
+        /// Authorities that are trusted beside the issuing one.
         accepted_cas: Vec<AcceptedCA> = "acceptedCAs";
-        /// Aggregator ca.
+        /// Authority of the API aggregation layer.
         aggregator_ca: Option<CertAndKey> = "aggregatorCA";
-        /// Service account.
+        /// Service accounts of Kubernetes.
         service_account: Option<ServiceAccount> = "serviceAccount";
-        /// Api server.
+        /// The API server.
         api_server: Option<APIServerConfig> = "apiServer";
-        /// Controller manager.
+        /// The controller manager.
         controller_manager: Option<ControllerManagerConfig> = "controllerManager";
-        /// Proxy.
+        /// The service proxy.
         proxy: Option<ProxyConfig> = "proxy";
-        /// Scheduler.
+        /// The scheduler.
         scheduler: Option<SchedulerConfig> = "scheduler";
-        /// Discovery.
+        /// How members find each other.
         discovery: Option<ClusterDiscoveryConfig> = "discovery";
-        /// Etcd.
+        /// etcd.
         etcd: Option<EtcdConfig> = "etcd";
-        /// Core dns.
+        /// Cluster DNS.
         core_dns: Option<CoreDNS> = "coreDNS";
-        /// External cloud provider.
+        /// A cloud provider that runs in the cluster.
         external_cloud_provider: Option<ExternalCloudProviderConfig> = "externalCloudProvider";
-        /// Extra manifests.
+        /// URLs of manifests applied after the system's own.
         extra_manifests: Vec<String> = "extraManifests";
-        /// Extra manifest headers.
+        /// Headers of the requests for extra manifests.
         extra_manifest_headers: BTreeMap<String, String> = "extraManifestHeaders";
-        /// Inline manifests.
+        /// Manifests given in full, applied after the system's own.
         inline_manifests: Vec<ClusterInlineManifest> = "inlineManifests";
-        /// Admin kubeconfig.
+        /// The kubeconfig file of administrators.
         admin_kubeconfig: Option<AdminKubeconfigConfig> = "adminKubeconfig";
-        /// Allow scheduling on control planes.
+        /// Let ordinary pods run on control planes.
         allow_scheduling_on_control_planes: Option<bool> = "allowSchedulingOnControlPlanes";
     }
 
-    /// Cluster discovery config.
+    /// How members find each other.
     pub struct ClusterDiscoveryConfig: "v1alpha1.ClusterDiscoveryConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
         /// Registries.
         registries: Option<DiscoveryRegistriesConfig> = "registries";
     }
 
-    /// Cluster inline manifest.
+    /// A manifest given in full.
     pub struct ClusterInlineManifest: "v1alpha1.ClusterInlineManifest" {
         /// Name.
         name: Option<String> = "name".required();
-        /// Contents.
+        /// Content.
         contents: Option<String> = "contents";
     }
 
-    /// Cluster network config.
+    /// Networks of the cluster.
     pub struct ClusterNetworkConfig: "v1alpha1.ClusterNetworkConfig" {
-        /// Cni.
+        /// The pod network.
         cni: Option<CNIConfig> = "cni";
-        /// Dns domain.
+        /// DNS domain of the cluster.
         dns_domain: Option<String> = "dnsDomain";
-        /// Pod subnets.
+        /// Networks of pods, one per address family. A patch replaces them.
         pod_subnets: Vec<String> = "podSubnets".replaced().check(Format::Prefix);
-        /// Service subnets.
+        /// Networks of services, one per address family. A patch replaces them.
         service_subnets: Vec<String> = "serviceSubnets".replaced().check(Format::Prefix);
     }
 
-    /// Control plane config.
+    /// Where the control plane is.
     pub struct ControlPlaneConfig: "v1alpha1.ControlPlaneConfig" {
-        /// Endpoint.
+        /// URL of the Kubernetes API, `https://host:port`: a load balancer, a shared address or a DNS name of all
+        /// control planes.
         endpoint: Option<String> = "endpoint".format(Format::Url(&["https"])).required();
-        /// Local apiserver port.
+        /// Port of the API server on control planes.
         local_api_server_port: Option<i64> = "localAPIServerPort";
     }
 
-    /// Controller manager config.
+    /// The controller manager.
     pub struct ControllerManagerConfig: "v1alpha1.ControllerManagerConfig" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Extra volumes.
+        /// Folders of the machine that the pod sees.
         extra_volumes: Vec<VolumeMountConfig> = "extraVolumes";
-        /// Env.
+        /// Environment variables.
         env: BTreeMap<String, String> = "env";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
     }
 
-    /// Core dns.
+    /// Cluster DNS.
     pub struct CoreDNS: "v1alpha1.CoreDNS" {
-        /// Disabled.
+        /// Switch it off.
         disabled: Option<bool> = "disabled";
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
     }
 
-    /// Discovery registries config.
+    /// Where members publish themselves.
     pub struct DiscoveryRegistriesConfig: "v1alpha1.DiscoveryRegistriesConfig" {
-        /// Kubernetes.
+        /// Registry in annotations of Kubernetes nodes.
         kubernetes: Option<RegistryKubernetesConfig> = "kubernetes";
-        /// Service.
+        /// The discovery service.
         service: Option<RegistryServiceConfig> = "service";
     }
 
-    /// Etcd config.
+    /// etcd.
     pub struct EtcdConfig: "v1alpha1.EtcdConfig" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
-        /// Ca.
+        /// Authority of etcd.
         ca: Option<CertAndKey> = "ca";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Advertised subnets.
+        /// Networks whose addresses are told to other members; the first address of the machine otherwise.
         advertised_subnets: Vec<String> = "advertisedSubnets";
-        /// Listen subnets.
+        /// Networks whose addresses are listened on; all if none are given.
         listen_subnets: Vec<String> = "listenSubnets";
     }
 
-    /// External cloud provider config.
+    /// A cloud provider that runs in the cluster.
     pub struct ExternalCloudProviderConfig: "v1alpha1.ExternalCloudProviderConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Manifests.
+        /// URLs of manifests.
         manifests: Vec<String> = "manifests";
     }
 
-    /// Flannel cniconfig.
+    /// Settings of flannel.
     pub struct FlannelCNIConfig: "v1alpha1.FlannelCNIConfig" {
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Vec<String> = "extraArgs";
-        /// Kube network policies enabled.
+        /// Enforce network policies.
         kube_network_policies_enabled: Option<bool> = "kubeNetworkPoliciesEnabled";
     }
 
-    /// Proxy config.
+    /// The service proxy.
     pub struct ProxyConfig: "v1alpha1.ProxyConfig" {
-        /// Disabled.
+        /// Switch it off.
         disabled: Option<bool> = "disabled";
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
-        /// Mode.
+        /// Mode of the proxy: `nftables`, `iptables` or `ipvs`.
         mode: Option<String> = "mode";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
     }
 
-    /// Registry kubernetes config.
+    /// Discovery through annotations of Kubernetes nodes.
     pub struct RegistryKubernetesConfig: "v1alpha1.RegistryKubernetesConfig" {
-        /// Disabled.
+        /// Switch it off.
         disabled: Option<bool> = "disabled";
     }
 
-    /// Registry service config.
+    /// Discovery through the service.
     pub struct RegistryServiceConfig: "v1alpha1.RegistryServiceConfig" {
-        /// Disabled.
+        /// Switch it off.
         disabled: Option<bool> = "disabled";
-        /// Endpoint.
+        /// URL of the discovery service.
         endpoint: Option<String> = "endpoint".check(Format::Url(&["https", "http", "grpc"]));
     }
 
-    /// Resources config.
+    /// What a component may use.
     pub struct ResourcesConfig: "v1alpha1.ResourcesConfig" {
-        /// Requests.
+        /// What it is promised.
         requests: Option<Free> = "requests";
-        /// Limits.
+        /// The most it may use.
         limits: Option<Free> = "limits";
     }
 
-    /// Scheduler config.
+    /// The scheduler.
     pub struct SchedulerConfig: "v1alpha1.SchedulerConfig" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Extra volumes.
+        /// Folders of the machine that the pod sees.
         extra_volumes: Vec<VolumeMountConfig> = "extraVolumes";
-        /// Env.
+        /// Environment variables.
         env: BTreeMap<String, String> = "env";
-        /// Resources.
+        /// What it may use of processor and memory.
         resources: Option<ResourcesConfig> = "resources";
-        /// Config.
+        /// Configuration file, laid over the one the system makes.
         config: Option<Free> = "config";
     }
 
-    /// Service account.
+    /// Service accounts of Kubernetes.
     pub struct ServiceAccount: "v1alpha1.ServiceAccount" {
-        /// Key.
+        /// Key that signs tokens: base64 of PEM.
         key: Option<SecretBytes> = "key";
     }
 
-    /// Volume mount config.
+    /// A folder of the machine that a pod sees.
     pub struct VolumeMountConfig: "v1alpha1.VolumeMountConfig" {
-        /// Host path.
+        /// Folder of the machine.
         host_path: Option<String> = "hostPath";
-        /// Mount path.
+        /// Where it appears.
         mount_path: Option<String> = "mountPath";
-        /// Readonly.
+        /// Mount it read-only.
         readonly: Option<bool> = "readonly";
     }
 }

@@ -1,4 +1,4 @@
-//! v1alpha1::machine
+//! The machine section of the main document.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,321 +13,321 @@ use crate::schema::macros::model;
 use crate::schema::types::{Args, Bytes, FileMode, Free};
 
 model! {
-    /// Config.
+    /// The main document: the machine and its cluster.
     pub struct Config: "v1alpha1.Config" {
-        /// Version.
+        /// Version of the document.
         version: Option<String> = "version".one_of(&["v1alpha1"]);
-        /// Debug.
+        /// Log more, and to the console.
         debug: Option<bool> = "debug";
-        /// Persist.
+        /// Keep the configuration on the machine; always true in new clusters.
         persist: Option<bool> = "persist";
-        /// Machine.
+        /// The machine itself.
         machine: Option<MachineConfig> = "machine";
-        /// Cluster.
+        /// The cluster the machine belongs to.
         cluster: Option<ClusterConfig> = "cluster";
     }
 
-    /// Extra mount.
+    /// A folder of the machine that the kubelet sees.
     pub struct ExtraMount: "v1alpha1.ExtraMount" {
-        /// Destination.
+        /// Where it appears.
         destination: Option<String> = "destination";
-        /// Type.
+        /// Kind of mount: `bind`, `tmpfs`.
         kind: Option<String> = "type";
-        /// Source.
+        /// Where it comes from.
         source: Option<String> = "source";
         /// Options.
         options: Vec<String> = "options";
-        /// Uid mappings.
+        /// User ids inside and outside.
         uid_mappings: Vec<LinuxIDMapping> = "uidMappings";
-        /// Gid mappings.
+        /// Group ids inside and outside.
         gid_mappings: Vec<LinuxIDMapping> = "gidMappings";
     }
 
-    /// Features config.
+    /// Features of the system.
     pub struct FeaturesConfig: "v1alpha1.FeaturesConfig" {
-        /// Rbac.
+        /// Check roles of clients.
         rbac: Option<bool> = "rbac".deprecated("remove it: it is always on");
-        /// Stable hostname.
+        /// Make a name from the machine's identity, so that it stays the same.
         stable_hostname: Option<bool> = "stableHostname".deprecated("use HostnameConfig");
-        /// Kubernetes talos apiaccess.
+        /// Use of the machine API from pods.
         kubernetes_talos_api_access: Option<KubernetesTalosAPIAccessConfig> = "kubernetesTalosAPIAccess";
-        /// Apid check ext key usage.
+        /// Check what client certificates may be used for.
         apid_check_ext_key_usage: Option<bool> = "apidCheckExtKeyUsage".deprecated("remove it: it is always on");
-        /// Disk quota support.
+        /// Measure and limit the disk use of pods by quotas.
         disk_quota_support: Option<bool> = "diskQuotaSupport";
-        /// Kube prism.
+        /// Balancer of API servers on each machine.
         kube_prism: Option<KubePrism> = "kubePrism";
-        /// Host dns.
+        /// The machine's DNS cache.
         host_dns: Option<HostDNSConfig> = "hostDNS";
-        /// Image cache.
+        /// Cache of images on the machine.
         image_cache: Option<ImageCacheConfig> = "imageCache";
-        /// Node address sort algorithm.
+        /// How the node's addresses are sorted: `v1` or `v2`.
         node_address_sort_algorithm: Option<String> = "nodeAddressSortAlgorithm";
     }
 
-    /// Host dnsconfig.
+    /// The machine's DNS cache.
     pub struct HostDNSConfig: "v1alpha1.HostDNSConfig" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Forward kube dnsto host.
+        /// Cluster DNS asks the machine's DNS cache.
         forward_kube_dns_to_host: Option<bool> = "forwardKubeDNSToHost";
-        /// Resolve member names.
+        /// Resolve the names of the cluster's members.
         resolve_member_names: Option<bool> = "resolveMemberNames";
     }
 
-    /// Image cache config.
+    /// Cache of images on the machine.
     pub struct ImageCacheConfig: "v1alpha1.ImageCacheConfig" {
-        /// Local enabled.
+        /// Keep a cache on the machine's own disk.
         local_enabled: Option<bool> = "localEnabled";
     }
 
-    /// Kernel config.
+    /// Kernel modules.
     pub struct KernelConfig: "v1alpha1.KernelConfig" {
-        /// Modules.
+        /// Kernel modules to load.
         modules: Vec<KernelModuleConfig> = "modules";
     }
 
-    /// Kernel module config.
+    /// A kernel module to load.
     pub struct KernelModuleConfig: "v1alpha1.KernelModuleConfig" {
         /// Name.
         name: Option<String> = "name";
-        /// Parameters.
+        /// Parameters, `name=value`.
         parameters: Vec<String> = "parameters";
     }
 
-    /// Kube prism.
+    /// Balancer of API servers on each machine.
     pub struct KubePrism: "v1alpha1.KubePrism" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
         /// Port.
         port: Option<i64> = "port";
     }
 
-    /// Kubelet config.
+    /// The kubelet.
     pub struct KubeletConfig: "v1alpha1.KubeletConfig" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
-        /// Cluster dns.
+        /// Addresses of cluster DNS; the tenth address of each service network if none are given.
         cluster_dns: Vec<String> = "clusterDNS".check(Format::Address);
-        /// Extra args.
+        /// Arguments laid over the system's own; a value is a string or a list.
         extra_args: Args = "extraArgs";
-        /// Extra mounts.
+        /// Folders of the machine that the kubelet sees.
         extra_mounts: Vec<ExtraMount> = "extraMounts";
-        /// Extra config.
+        /// Configuration laid over the one the system makes.
         extra_config: Option<Free> = "extraConfig";
-        /// Credential provider config.
+        /// Configuration of the kubelet's credential providers.
         credential_provider_config: Option<Free> = "credentialProviderConfig";
-        /// Default runtime seccomp profile enabled.
+        /// Run pods with the container runtime's seccomp profile unless they ask for another.
         default_runtime_seccomp_profile_enabled: Option<bool> = "defaultRuntimeSeccompProfileEnabled";
-        /// Register with fqdn.
+        /// The node's name is the full domain name.
         register_with_fqdn: Option<bool> = "registerWithFQDN";
-        /// Node ip.
+        /// How the node's address is chosen.
         node_ip: Option<KubeletNodeIPConfig> = "nodeIP";
-        /// Skip node registration.
+        /// Run pods of this machine only; do not become a node of the cluster.
         skip_node_registration: Option<bool> = "skipNodeRegistration";
-        /// Disable manifests directory.
+        /// Do not run static pods from /etc/kubernetes/manifests.
         disable_manifests_directory: Option<bool> = "disableManifestsDirectory";
     }
 
-    /// Kubelet node ipconfig.
+    /// How the node's address is chosen.
     pub struct KubeletNodeIPConfig: "v1alpha1.KubeletNodeIPConfig" {
-        /// Valid subnets.
+        /// Networks the node's addresses are taken from; `!` before one leaves it out.
         valid_subnets: Vec<String> = "validSubnets";
     }
 
-    /// Kubernetes talos apiaccess config.
+    /// Use of the machine API from pods.
     pub struct KubernetesTalosAPIAccessConfig: "v1alpha1.KubernetesTalosAPIAccessConfig" {
-        /// Enabled.
+        /// Let pods use the machine API.
         enabled: Option<bool> = "enabled";
-        /// Allowed roles.
+        /// Roles those pods may have.
         allowed_roles: Vec<String> = "allowedRoles";
-        /// Allowed kubernetes namespaces.
+        /// Namespaces whose pods may use the machine API.
         allowed_kubernetes_namespaces: Vec<String> = "allowedKubernetesNamespaces";
     }
 
-    /// Linux idmapping.
+    /// Maps ids inside a container to ids outside.
     pub struct LinuxIDMapping: "v1alpha1.LinuxIDMapping" {
-        /// Container id.
+        /// First id inside the container.
         container_id: Option<i64> = "containerID";
-        /// Host id.
+        /// First id on the machine.
         host_id: Option<i64> = "hostID";
         /// Size.
         size: Option<i64> = "size";
     }
 
-    /// Logging config.
+    /// Where logs are sent.
     pub struct LoggingConfig: "v1alpha1.LoggingConfig" {
-        /// Destinations.
+        /// Where logs are sent.
         destinations: Vec<LoggingDestination> = "destinations";
     }
 
-    /// Logging destination.
+    /// A place logs are sent to.
     pub struct LoggingDestination: "v1alpha1.LoggingDestination" {
-        /// Endpoint.
+        /// Where messages are sent: `udp://host:port` or `tcp://host:port`.
         endpoint: Option<String> = "endpoint".check(Format::Url(&["tcp", "udp", "http", "https"]));
-        /// Format.
+        /// Format of the messages.
         format: Option<String> = "format".one_of(&["json_lines"]);
-        /// Extra tags.
+        /// Fields added to every message.
         extra_tags: BTreeMap<String, String> = "extraTags";
     }
 
-    /// Machine config.
+    /// The machine itself.
     pub struct MachineConfig: "v1alpha1.MachineConfig" {
-        /// Type.
+        /// What the machine is: a control plane, which runs the control plane and etcd, or a worker.
         kind: Option<String> = "type".one_of(&["controlplane", "worker"]).required();
-        /// Token.
+        /// Token machines join with: six and sixteen characters of a-z and 0-9 with a dot between.
         token: Option<Secret> = "token";
-        /// Ca.
+        /// Authority of the machine API; its key is on control planes only.
         ca: Option<CertAndKey> = "ca";
-        /// Accepted cas.
+        /// Authorities that are trusted beside the issuing one.
         accepted_cas: Vec<AcceptedCA> = "acceptedCAs";
-        /// Cert sans.
+        /// More names and addresses for the server's certificate.
         cert_sans: Vec<String> = "certSANs";
-        /// Control plane.
+        /// The control plane.
         control_plane: Option<MachineControlPlaneConfig> = "controlPlane";
-        /// Kubelet.
+        /// The kubelet.
         kubelet: Option<KubeletConfig> = "kubelet";
-        /// Pods.
+        /// Static pods of this machine.
         pods: Vec<Free> = "pods";
-        /// Network.
+        /// Network settings.
         network: Option<NetworkConfig> = "network";
-        /// Disks.
+        /// Disks to partition and mount.
         disks: Vec<MachineDisk> = "disks".deprecated("use UserVolumeConfig");
-        /// Install.
+        /// How the system is installed to disk.
         install: Option<InstallConfig> = "install";
-        /// Files.
+        /// Files to write.
         files: Vec<MachineFile> = "files";
-        /// Env.
+        /// Environment variables of the system's services.
         env: BTreeMap<String, String> = "env".deprecated("use EnvironmentConfig");
-        /// Time.
+        /// The clock.
         time: Option<TimeConfig> = "time".deprecated("use TimeSyncConfig");
-        /// Sysctls.
+        /// Kernel parameters under /proc/sys.
         sysctls: BTreeMap<String, String> = "sysctls";
-        /// Sysfs.
+        /// Attributes under /sys.
         sysfs: BTreeMap<String, String> = "sysfs";
         /// Registries.
         registries: Option<RegistriesConfig> = "registries".deprecated("use RegistryMirrorConfig, RegistryAuthConfig and RegistryTLSConfig");
-        /// System disk encryption.
+        /// Encryption of the system's volumes.
         system_disk_encryption: Option<SystemDiskEncryptionConfig> = "systemDiskEncryption".deprecated("use VolumeConfig");
-        /// Features.
+        /// Features to switch on or off.
         features: Option<FeaturesConfig> = "features";
-        /// Udev.
+        /// Device manager.
         udev: Option<UdevConfig> = "udev";
-        /// Logging.
+        /// Where logs are sent.
         logging: Option<LoggingConfig> = "logging";
-        /// Kernel.
+        /// Kernel modules.
         kernel: Option<KernelConfig> = "kernel";
-        /// Seccomp profiles.
+        /// Seccomp profiles that pods can ask for.
         seccomp_profiles: Vec<MachineSeccompProfile> = "seccompProfiles";
-        /// Base runtime spec overrides.
+        /// Values laid over the default OCI specification of containers.
         base_runtime_spec_overrides: Option<Free> = "baseRuntimeSpecOverrides";
-        /// Node labels.
+        /// Labels of the Kubernetes node.
         node_labels: BTreeMap<String, String> = "nodeLabels";
-        /// Node annotations.
+        /// Annotations of the Kubernetes node.
         node_annotations: BTreeMap<String, String> = "nodeAnnotations";
-        /// Node taints.
+        /// Taints of the Kubernetes node: `value:Effect` by key.
         node_taints: BTreeMap<String, String> = "nodeTaints";
     }
 
-    /// Machine control plane config.
+    /// What of the control plane runs on this machine.
     pub struct MachineControlPlaneConfig: "v1alpha1.MachineControlPlaneConfig" {
-        /// Controller manager.
+        /// The controller manager.
         controller_manager: Option<MachineControllerManagerConfig> = "controllerManager";
-        /// Scheduler.
+        /// The scheduler.
         scheduler: Option<MachineSchedulerConfig> = "scheduler";
     }
 
-    /// Machine controller manager config.
+    /// Whether the controller manager runs on this machine.
     pub struct MachineControllerManagerConfig: "v1alpha1.MachineControllerManagerConfig" {
-        /// Disabled.
+        /// Switch it off.
         disabled: Option<bool> = "disabled";
     }
 
-    /// Machine file.
+    /// A file to write.
     pub struct MachineFile: "v1alpha1.MachineFile" {
-        /// Content.
+        /// Content of the file.
         content: Option<String> = "content";
-        /// Permissions.
+        /// Permissions in octal, such as `0o644`.
         permissions: Option<FileMode> = "permissions";
-        /// Path.
+        /// Path of the file.
         path: Option<String> = "path";
-        /// Op.
+        /// What is done: `create` the file, `overwrite` it or `append` to it.
         op: Option<String> = "op".one_of(&["create", "append", "overwrite"]);
     }
 
-    /// Machine scheduler config.
+    /// Whether the scheduler runs on this machine.
     pub struct MachineSchedulerConfig: "v1alpha1.MachineSchedulerConfig" {
-        /// Disabled.
+        /// Switch it off.
         disabled: Option<bool> = "disabled";
     }
 
-    /// Machine seccomp profile.
+    /// A seccomp profile.
     pub struct MachineSeccompProfile: "v1alpha1.MachineSeccompProfile" {
         /// Name.
         name: Option<String> = "name";
-        /// Value.
+        /// The profile.
         value: Option<Free> = "value";
     }
 
-    /// Registries config.
+    /// Where images come from.
     pub struct RegistriesConfig: "v1alpha1.RegistriesConfig" {
-        /// Mirrors.
+        /// Mirrors by registry.
         mirrors: BTreeMap<String, RegistryMirrorConfig> = "mirrors";
-        /// Config.
+        /// Credentials and TLS settings by registry.
         config: BTreeMap<String, RegistryConfig> = "config";
     }
 
-    /// Registry auth config.
+    /// Credentials for a registry.
     pub struct RegistryAuthConfig: "v1alpha1.RegistryAuthConfig" {
-        /// Username.
+        /// User name.
         username: Option<String> = "username";
         /// Password.
         password: Option<Secret> = "password";
-        /// Auth.
+        /// Base64 of `user:password`.
         auth: Option<Secret> = "auth";
-        /// Identity token.
+        /// Token of an identity provider.
         identity_token: Option<Secret> = "identityToken";
     }
 
-    /// Registry config.
+    /// Credentials and TLS settings of a registry.
     pub struct RegistryConfig: "v1alpha1.RegistryConfig" {
-        /// Tls.
+        /// TLS settings.
         tls: Option<RegistryTLSConfig> = "tls";
-        /// Auth.
+        /// Base64 of `user:password`.
         auth: Option<RegistryAuthConfig> = "auth";
     }
 
-    /// Registry mirror config.
+    /// Mirrors of a registry.
     pub struct RegistryMirrorConfig: "v1alpha1.RegistryMirrorConfig" {
-        /// Endpoints.
+        /// URLs of mirrors, in the order they are asked.
         endpoints: Vec<String> = "endpoints".check(Format::Url(&["http", "https"]));
-        /// Override path.
+        /// The path in the URL is the whole path: `/v2` is not added.
         override_path: Option<bool> = "overridePath";
-        /// Skip fallback.
+        /// Do not ask the registry itself if no mirror has the image.
         skip_fallback: Option<bool> = "skipFallback";
     }
 
-    /// Registry tlsconfig.
+    /// TLS settings for a registry.
     pub struct RegistryTLSConfig: "v1alpha1.RegistryTLSConfig" {
-        /// Client identity.
+        /// Certificate and key shown to the server.
         client_identity: Option<CertAndKey> = "clientIdentity";
-        /// Ca.
+        /// Authorities to trust beside the system's: base64 of PEM.
         ca: Option<Bytes> = "ca";
-        /// Insecure skip verify.
+        /// Trust any certificate of the server.
         insecure_skip_verify: Option<bool> = "insecureSkipVerify";
     }
 
-    /// Time config.
+    /// The clock.
     pub struct TimeConfig: "v1alpha1.TimeConfig" {
-        /// Disabled.
+        /// Do not set the clock from the network.
         disabled: Option<bool> = "disabled";
-        /// Servers.
+        /// Time servers.
         servers: Vec<String> = "servers";
-        /// Boot timeout.
+        /// How long the boot waits for the time; 0 waits for ever.
         boot_timeout: Option<Duration> = "bootTimeout";
     }
 
-    /// Udev config.
+    /// Rules of the device manager.
     pub struct UdevConfig: "v1alpha1.UdevConfig" {
         /// Rules.
         rules: Vec<String> = "rules";

@@ -1,4 +1,4 @@
-//! v1alpha1::network
+//! The long-standing network section of a machine.
 
 use std::time::Duration;
 
@@ -8,279 +8,279 @@ use crate::schema::Format;
 use crate::schema::macros::model;
 
 model! {
-    /// Bond.
+    /// A bond of several links.
     pub struct Bond: "v1alpha1.Bond" {
-        /// Interfaces.
+        /// Links.
         interfaces: Vec<String> = "interfaces";
-        /// Device selectors.
+        /// Choose the links by their properties.
         device_selectors: Vec<NetworkDeviceSelector> = "deviceSelectors";
-        /// Arp iptarget.
+        /// Addresses watched by ARP.
         arp_ip_target: Vec<String> = "arpIPTarget";
-        /// Mode.
+        /// How the links share the work.
         mode: Option<String> = "mode";
-        /// Xmit hash policy.
+        /// What decides which link a packet takes.
         xmit_hash_policy: Option<String> = "xmitHashPolicy";
-        /// Lacp rate.
+        /// How often LACP packets are asked for.
         lacp_rate: Option<String> = "lacpRate";
-        /// Ad actor system.
+        /// System identifier in LACP.
         ad_actor_system: Option<String> = "adActorSystem";
-        /// Arp validate.
+        /// Which ARP probes and replies are checked.
         arp_validate: Option<String> = "arpValidate";
-        /// Arp all targets.
+        /// Whether any or all ARP targets must answer.
         arp_all_targets: Option<String> = "arpAllTargets";
-        /// Primary.
+        /// Link that is used while it is up.
         primary: Option<String> = "primary";
-        /// Primary reselect.
+        /// When the primary link is used again after it came back.
         primary_reselect: Option<String> = "primaryReselect";
-        /// Fail over mac.
+        /// What happens to hardware addresses on fail-over.
         fail_over_mac: Option<String> = "failOverMac";
-        /// Ad select.
+        /// How the active LACP aggregator is chosen.
         ad_select: Option<String> = "adSelect";
-        /// Miimon.
+        /// Milliseconds between checks of the links.
         miimon: Option<i64> = "miimon";
-        /// Updelay.
+        /// Milliseconds before a link that came up is used.
         updelay: Option<i64> = "updelay";
-        /// Downdelay.
+        /// Milliseconds before a link that went down is taken out.
         downdelay: Option<i64> = "downdelay";
-        /// Arp interval.
+        /// Milliseconds between ARP probes.
         arp_interval: Option<i64> = "arpInterval";
-        /// Resend igmp.
+        /// Membership reports sent after a fail-over.
         resend_igmp: Option<i64> = "resendIgmp";
-        /// Min links.
+        /// Links that must be up for the bond to be up.
         min_links: Option<i64> = "minLinks";
-        /// Lp interval.
+        /// Seconds between learning packets.
         lp_interval: Option<i64> = "lpInterval";
-        /// Packets per slave.
+        /// Packets sent on a link before the next has its turn.
         packets_per_slave: Option<i64> = "packetsPerSlave";
-        /// Num peer notif.
+        /// Notifications sent after a fail-over.
         num_peer_notif: Option<i64> = "numPeerNotif";
-        /// Tlb dynamic lb.
+        /// Balance by load.
         tlb_dynamic_lb: Option<i64> = "tlbDynamicLb";
-        /// All slaves active.
+        /// Whether frames received on inactive links are kept.
         all_slaves_active: Option<i64> = "allSlavesActive";
-        /// Use carrier.
+        /// Trust the driver's report of the carrier.
         use_carrier: Option<bool> = "useCarrier";
-        /// Ad actor sys prio.
+        /// System priority in LACP.
         ad_actor_sys_prio: Option<i64> = "adActorSysPrio";
-        /// Ad user port key.
+        /// User part of the port key in LACP.
         ad_user_port_key: Option<i64> = "adUserPortKey";
-        /// Peer notify delay.
+        /// Milliseconds between notifications after a fail-over.
         peer_notify_delay: Option<i64> = "peerNotifyDelay";
     }
 
-    /// Bridge.
+    /// A bridge of several links.
     pub struct Bridge: "v1alpha1.Bridge" {
-        /// Interfaces.
+        /// Links.
         interfaces: Vec<String> = "interfaces";
-        /// Stp.
+        /// Spanning tree.
         stp: Option<STP> = "stp";
-        /// Vlan.
+        /// VLAN settings.
         vlan: Option<BridgeVLAN> = "vlan";
     }
 
-    /// Bridge port.
+    /// Membership of a bridge.
     pub struct BridgePort: "v1alpha1.BridgePort" {
-        /// Master.
+        /// Name of the bridge.
         master: Option<String> = "master";
     }
 
-    /// Bridge vlan.
+    /// VLAN settings of a bridge.
     pub struct BridgeVLAN: "v1alpha1.BridgeVLAN" {
-        /// Vlan filtering.
+        /// Forward by VLAN.
         vlan_filtering: Option<bool> = "vlanFiltering";
     }
 
-    /// Dhcpoptions.
+    /// Options of DHCP.
     pub struct DHCPOptions: "v1alpha1.DHCPOptions" {
-        /// Route metric.
+        /// Metric of routes from the server.
         route_metric: Option<i64> = "routeMetric";
-        /// Ipv4.
+        /// Use DHCPv4.
         ipv4: Option<bool> = "ipv4";
-        /// Ipv6.
+        /// Use DHCPv6.
         ipv6: Option<bool> = "ipv6";
-        /// Duidv6.
+        /// DUID of DHCPv6.
         duidv6: Option<String> = "duidv6";
     }
 
-    /// Device.
+    /// A link and what is configured on it.
     pub struct Device: "v1alpha1.Device" {
-        /// Interface.
+        /// Name of the link.
         interface: Option<String> = "interface";
-        /// Device selector.
+        /// Chooses the link by its properties instead of its name.
         device_selector: Option<NetworkDeviceSelector> = "deviceSelector";
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<String> = "addresses".check(Format::Prefix);
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<Route> = "routes";
-        /// Bond.
+        /// Makes the link a bond of others.
         bond: Option<Bond> = "bond";
-        /// Bridge.
+        /// Makes the link a bridge of others.
         bridge: Option<Bridge> = "bridge";
-        /// Bridge port.
+        /// Puts the link into a bridge.
         bridge_port: Option<BridgePort> = "bridgePort";
-        /// Vlans.
+        /// VLANs on the link.
         vlans: Vec<Vlan> = "vlans".by_key(&["vlanId"]);
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Dhcp.
+        /// Get addresses by DHCP.
         dhcp: Option<bool> = "dhcp";
-        /// Ignore.
+        /// Leave the link alone.
         ignore: Option<bool> = "ignore";
-        /// Dummy.
+        /// Makes the link a dummy.
         dummy: Option<bool> = "dummy";
-        /// Dhcp options.
+        /// Options of DHCP.
         dhcp_options: Option<DHCPOptions> = "dhcpOptions";
-        /// Wireguard.
+        /// Makes the link a WireGuard tunnel.
         wireguard: Option<DeviceWireguardConfig> = "wireguard";
-        /// Vip.
+        /// An address shared by several machines.
         vip: Option<DeviceVIPConfig> = "vip";
     }
 
-    /// Device vipconfig.
+    /// An address shared by several machines, one of which has it.
     pub struct DeviceVIPConfig: "v1alpha1.DeviceVIPConfig" {
-        /// Ip.
+        /// IP address.
         ip: Option<String> = "ip".check(Format::Address);
-        /// Equinix metal.
+        /// Tell Equinix Metal where the address is.
         equinix_metal: Option<VIPEquinixMetalConfig> = "equinixMetal";
-        /// Hcloud.
+        /// Tell Hetzner Cloud where the address is.
         hcloud: Option<VIPHCloudConfig> = "hcloud";
     }
 
-    /// Device wireguard config.
+    /// A WireGuard tunnel.
     pub struct DeviceWireguardConfig: "v1alpha1.DeviceWireguardConfig" {
         /// Private key.
         private_key: Option<Secret> = "privateKey";
-        /// Listen port.
+        /// UDP port; any if not given.
         listen_port: Option<i64> = "listenPort";
-        /// Firewall mark.
+        /// Mark of the link's own packets.
         firewall_mark: Option<i64> = "firewallMark";
         /// Peers.
         peers: Vec<DeviceWireguardPeer> = "peers";
     }
 
-    /// Device wireguard peer.
+    /// A peer of a WireGuard tunnel.
     pub struct DeviceWireguardPeer: "v1alpha1.DeviceWireguardPeer" {
-        /// Public key.
+        /// Public key of the peer.
         public_key: Option<String> = "publicKey";
-        /// Endpoint.
+        /// Address and port of the peer.
         endpoint: Option<String> = "endpoint".check(Format::Endpoint);
-        /// Persistent keepalive interval.
+        /// Time between packets that keep the path open.
         persistent_keepalive_interval: Option<Duration> = "persistentKeepaliveInterval";
-        /// Allowed ips.
+        /// Networks whose traffic goes to and is accepted from the peer.
         allowed_ips: Vec<String> = "allowedIPs".check(Format::Prefix);
     }
 
-    /// Extra host.
+    /// An additional line of /etc/hosts.
     pub struct ExtraHost: "v1alpha1.ExtraHost" {
-        /// Ip.
+        /// IP address.
         ip: Option<String> = "ip".check(Format::Address);
-        /// Aliases.
+        /// Names of the address.
         aliases: Vec<String> = "aliases";
     }
 
-    /// Kube span filters.
+    /// What the mesh leaves out.
     pub struct KubeSpanFilters: "v1alpha1.KubeSpanFilters" {
-        /// Endpoints.
+        /// Networks whose addresses are announced; `!` before one leaves it out.
         endpoints: Vec<String> = "endpoints";
     }
 
-    /// Network config.
+    /// Network of the machine.
     pub struct NetworkConfig: "v1alpha1.NetworkConfig" {
-        /// Hostname.
+        /// Name of the machine.
         hostname: Option<String> = "hostname".deprecated("use HostnameConfig");
-        /// Interfaces.
+        /// Links.
         interfaces: Vec<Device> = "interfaces".by_key(&["interface", "deviceSelector"]).deprecated("use LinkConfig, BondConfig, VLANConfig and the other link documents");
-        /// Nameservers.
+        /// Addresses of name servers, in order.
         nameservers: Vec<String> = "nameservers".check(Format::Address).deprecated("use ResolverConfig");
-        /// Search domains.
+        /// Domains tried for short names.
         search_domains: Vec<String> = "searchDomains".deprecated("use ResolverConfig");
-        /// Extra host entries.
+        /// Additional lines of /etc/hosts.
         extra_host_entries: Vec<ExtraHost> = "extraHostEntries".deprecated("use StaticHostConfig");
-        /// Kubespan.
+        /// The WireGuard mesh.
         kubespan: Option<NetworkKubeSpan> = "kubespan".deprecated("use KubeSpanConfig");
-        /// Disable search domain.
+        /// Do not add the machine's own domain to the search domains.
         disable_search_domain: Option<bool> = "disableSearchDomain".deprecated("use ResolverConfig");
     }
 
-    /// Network device selector.
+    /// Chooses a link by its properties.
     pub struct NetworkDeviceSelector: "v1alpha1.NetworkDeviceSelector" {
-        /// Bus path.
+        /// Path of the device on its bus; `*` stands for anything.
         bus_path: Option<String> = "busPath";
-        /// Hardware addr.
+        /// Hardware (MAC) address.
         hardware_addr: Option<String> = "hardwareAddr";
-        /// Permanent addr.
+        /// Hardware address burnt into the device.
         permanent_addr: Option<String> = "permanentAddr";
-        /// Pci id.
+        /// Vendor and product id on the PCI bus.
         pci_id: Option<String> = "pciID";
-        /// Driver.
+        /// Kernel driver of the device.
         driver: Option<String> = "driver";
-        /// Physical.
+        /// Only physical links.
         physical: Option<bool> = "physical";
     }
 
-    /// Network kube span.
+    /// The WireGuard mesh.
     pub struct NetworkKubeSpan: "v1alpha1.NetworkKubeSpan" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
-        /// Advertise kubernetes networks.
+        /// Send pod and service networks through the mesh.
         advertise_kubernetes_networks: Option<bool> = "advertiseKubernetesNetworks";
-        /// Allow down peer bypass.
+        /// Send traffic to peers that are down outside the mesh.
         allow_down_peer_bypass: Option<bool> = "allowDownPeerBypass";
-        /// Harvest extra endpoints.
+        /// Learn endpoints from what peers see of each other.
         harvest_extra_endpoints: Option<bool> = "harvestExtraEndpoints";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Filters.
+        /// What is left out.
         filters: Option<KubeSpanFilters> = "filters";
     }
 
-    /// Route.
+    /// A route.
     pub struct Route: "v1alpha1.Route" {
-        /// Network.
+        /// Destination network; all if not given.
         network: Option<String> = "network".check(Format::Prefix);
-        /// Gateway.
+        /// Address of the next hop.
         gateway: Option<String> = "gateway".check(Format::Address);
-        /// Source.
+        /// Source address of packets.
         source: Option<String> = "source".check(Format::Address);
-        /// Metric.
+        /// Metric: the route with the smallest is used.
         metric: Option<i64> = "metric";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
     }
 
-    /// Stp.
+    /// Spanning tree.
     pub struct STP: "v1alpha1.STP" {
-        /// Enabled.
+        /// Switch it on.
         enabled: Option<bool> = "enabled";
     }
 
-    /// Vipequinix metal config.
+    /// Credentials for Equinix Metal.
     pub struct VIPEquinixMetalConfig: "v1alpha1.VIPEquinixMetalConfig" {
-        /// Api token.
+        /// Token for the cloud's API.
         api_token: Option<Secret> = "apiToken";
     }
 
-    /// Viphcloud config.
+    /// Credentials for Hetzner Cloud.
     pub struct VIPHCloudConfig: "v1alpha1.VIPHCloudConfig" {
-        /// Api token.
+        /// Token for the cloud's API.
         api_token: Option<Secret> = "apiToken";
     }
 
-    /// Vlan.
+    /// A VLAN on a link.
     pub struct Vlan: "v1alpha1.Vlan" {
-        /// Addresses.
+        /// Addresses of the link, each with its prefix length.
         addresses: Vec<String> = "addresses".check(Format::Prefix);
-        /// Routes.
+        /// Routes of the link.
         routes: Vec<Route> = "routes";
-        /// Dhcp.
+        /// Get addresses by DHCP.
         dhcp: Option<bool> = "dhcp";
-        /// Vlan id.
+        /// VLAN id, 1 to 4094.
         vlan_id: Option<i64> = "vlanId";
-        /// Mtu.
+        /// Maximum transmission unit in bytes.
         mtu: Option<i64> = "mtu";
-        /// Vip.
+        /// An address shared by several machines.
         vip: Option<DeviceVIPConfig> = "vip";
-        /// Dhcp options.
+        /// Options of DHCP.
         dhcp_options: Option<DHCPOptions> = "dhcpOptions";
     }
 }

@@ -1,131 +1,131 @@
-//! v1alpha1::storage
+//! Installation, and the long-standing storage sections of a machine.
 
 use pki::Secret;
 
 use crate::schema::macros::model;
 
 model! {
-    /// Disk partition.
+    /// A partition.
     pub struct DiskPartition: "v1alpha1.DiskPartition" {
-        /// Size.
+        /// Size in bytes; the rest of the disk if not given.
         size: Option<i64> = "size";
-        /// Mountpoint.
+        /// Where it is mounted.
         mountpoint: Option<String> = "mountpoint";
     }
 
-    /// Encryption config.
+    /// Encryption of a volume.
     pub struct EncryptionConfig: "v1alpha1.EncryptionConfig" {
-        /// Provider.
+        /// Kind of encryption.
         provider: Option<String> = "provider";
-        /// Keys.
+        /// Keys, any of which opens the volume.
         keys: Vec<EncryptionKey> = "keys";
-        /// Cipher.
+        /// Cipher of the encryption.
         cipher: Option<String> = "cipher".one_of(&["aes-xts-plain64", "xchacha12,aes-adiantum-plain64", "xchacha20,aes-adiantum-plain64"]);
-        /// Key size.
+        /// Size of the encryption key in bits.
         key_size: Option<i64> = "keySize";
-        /// Block size.
+        /// Size of encryption blocks in bytes.
         block_size: Option<i64> = "blockSize";
         /// Options.
         options: Vec<String> = "options".one_of(&["no_read_workqueue", "no_write_workqueue", "same_cpu_crypt"]);
     }
 
-    /// Encryption key.
+    /// A key of an encrypted volume; one of its sources is set.
     pub struct EncryptionKey: "v1alpha1.EncryptionKey" {
-        /// Static.
+        /// A passphrase.
         static_: Option<EncryptionKeyStatic> = "static";
-        /// Node id.
+        /// Key made from the machine's id: keeps honest people out, no more.
         node_id: Option<EncryptionKeyNodeID> = "nodeID";
-        /// Kms.
+        /// Key kept by a key management service.
         kms: Option<EncryptionKeyKMS> = "kms";
-        /// Slot.
+        /// Slot of the key, from 0.
         slot: Option<i64> = "slot";
-        /// Tpm.
+        /// Key sealed by the TPM.
         tpm: Option<EncryptionKeyTPM> = "tpm";
     }
 
-    /// Encryption key kms.
+    /// A key kept by a key management service.
     pub struct EncryptionKeyKMS: "v1alpha1.EncryptionKeyKMS" {
-        /// Endpoint.
+        /// URL of the key management service.
         endpoint: Option<String> = "endpoint";
     }
 
-    /// Encryption key node id.
+    /// A key made from the machine's id.
     pub struct EncryptionKeyNodeID: "v1alpha1.EncryptionKeyNodeID" {
     }
 
-    /// Encryption key static.
+    /// A passphrase.
     pub struct EncryptionKeyStatic: "v1alpha1.EncryptionKeyStatic" {
         /// Passphrase.
         passphrase: Option<Secret> = "passphrase";
     }
 
-    /// Encryption key tpm.
+    /// A key sealed by the TPM.
     pub struct EncryptionKeyTPM: "v1alpha1.EncryptionKeyTPM" {
-        /// Check secureboot status on enroll.
+        /// Enrol the key only if secure boot is on.
         check_secureboot_status_on_enroll: Option<bool> = "checkSecurebootStatusOnEnroll";
     }
 
-    /// Install config.
+    /// How the system is installed to disk.
     pub struct InstallConfig: "v1alpha1.InstallConfig" {
-        /// Disk.
+        /// Disk to install to.
         disk: Option<String> = "disk";
-        /// Disk selector.
+        /// Chooses the disk by its properties.
         disk_selector: Option<InstallDiskSelector> = "diskSelector";
-        /// Extra kernel args.
+        /// Additional kernel arguments.
         extra_kernel_args: Vec<String> = "extraKernelArgs".deprecated("use an image whose schematic has the arguments");
-        /// Image.
+        /// Image that installs the system.
         image: Option<String> = "image";
-        /// Extensions.
+        /// System extensions to install.
         extensions: Vec<InstallExtensionConfig> = "extensions".deprecated("use an image whose schematic has the extensions");
-        /// Wipe.
+        /// Wipe the whole disk first, not only the partitions that are made.
         wipe: Option<bool> = "wipe";
-        /// Legacy biossupport.
+        /// Mark the disk as bootable for old firmware.
         legacy_bios_support: Option<bool> = "legacyBIOSSupport";
-        /// Grub use ukicmdline.
+        /// GRUB takes the kernel arguments of the image.
         grub_use_uki_cmdline: Option<bool> = "grubUseUKICmdline";
     }
 
-    /// Install disk selector.
+    /// Chooses the disk to install to.
     pub struct InstallDiskSelector: "v1alpha1.InstallDiskSelector" {
-        /// Size.
+        /// Size, with a comparison: `>= 10GB`.
         size: Option<String> = "size";
         /// Name.
         name: Option<String> = "name";
-        /// Model.
+        /// Model of the disk.
         model: Option<String> = "model";
-        /// Serial.
+        /// Serial number.
         serial: Option<String> = "serial";
-        /// Modalias.
+        /// Kernel's alias of the device.
         modalias: Option<String> = "modalias";
-        /// Uuid.
+        /// UUID.
         uuid: Option<String> = "uuid";
-        /// Wwid.
+        /// World-wide id.
         wwid: Option<String> = "wwid";
-        /// Type.
+        /// Kind of disk.
         kind: Option<String> = "type".one_of(&["ssd", "hdd", "nvme", "sd"]);
-        /// Bus path.
+        /// Path of the device on its bus; `*` stands for anything.
         bus_path: Option<String> = "busPath";
     }
 
-    /// Install extension config.
+    /// A system extension.
     pub struct InstallExtensionConfig: "v1alpha1.InstallExtensionConfig" {
-        /// Image.
+        /// Container image.
         image: Option<String> = "image";
     }
 
-    /// Machine disk.
+    /// A disk to partition.
     pub struct MachineDisk: "v1alpha1.MachineDisk" {
-        /// Device.
+        /// Path of the device.
         device: Option<String> = "device";
-        /// Partitions.
+        /// Partitions of the disk.
         partitions: Vec<DiskPartition> = "partitions";
     }
 
-    /// System disk encryption config.
+    /// Encryption of the system's volumes.
     pub struct SystemDiskEncryptionConfig: "v1alpha1.SystemDiskEncryptionConfig" {
-        /// State.
+        /// Encryption of the STATE volume.
         state: Option<EncryptionConfig> = "state";
-        /// Ephemeral.
+        /// Encryption of the EPHEMERAL volume.
         ephemeral: Option<EncryptionConfig> = "ephemeral";
     }
 }

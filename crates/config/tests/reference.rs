@@ -1,0 +1,57 @@
+//! The reference in `docs/` is what the schema says; comments do not change what a configuration means.
+#![allow(clippy::unwrap_used)]
+
+use config::{Config, reference};
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).unwrap();
+        std::fs::write(path, reference::render()).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        written == reference::render(),
+        "run UPDATE_DOCS=1 cargo test -p config --test reference"
+    );
+}
+
+#[test]
+fn every_link_in_the_reference_has_its_heading() {
+    let text = reference::render();
+    let headings: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .map(|heading| heading.to_lowercase().replace('.', ""))
+        .collect();
+    for link in text.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(headings.iter().any(|heading| heading == link), "{link}");
+    }
+}
+
+#[test]
+fn comments_do_not_change_the_meaning() {
+    for text in [
+        include_str!("vectors/v1.13/controlplane.yaml"),
+        include_str!("vectors/flags/worker.yaml"),
+    ] {
+        let config = Config::decode(text.as_bytes()).unwrap();
+        for (docs, examples) in [(true, true), (true, false), (false, true)] {
+            let commented = config.encode_commented(docs, examples);
+            assert_eq!(Config::decode(commented.as_bytes()).unwrap(), config, "{commented}");
+        }
+        assert_eq!(config.encode_commented(false, false), text);
+    }
+}
+
+#[test]
+fn comments_say_what_fields_are_for_and_show_examples() {
+    let config = Config::decode(include_str!("vectors/v1.13/worker.yaml").as_bytes()).unwrap();
+    let text = config.encode_commented(true, true);
+    assert!(text.contains("machine: # The machine itself.\n"), "{text}");
+    assert!(
+        text.contains("    # # Kernel parameters under /proc/sys.\n    # sysctls:\n    #     net.core.somaxconn"),
+        "{text}"
+    );
+}
