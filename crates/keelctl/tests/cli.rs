@@ -124,6 +124,7 @@ fn the_client_configuration_is_edited_in_place() {
         home.good(&["config", "info", "--context", "demo"])
             .contains("10.5.0.2, 10.5.0.3")
     );
+    home.good(&["config", "endpoint", "--context", "demo", "10.5.0.2", "10.5.0.3"]);
     home.good(&["config", "context", "demo"]);
     assert!(
         home.bad(&["config", "context", "nope"])

@@ -117,13 +117,14 @@ pub struct ClientConfigCommand {
     pub command: ClientConfigAction,
 }
 
-/// What `config` can do.
+/// What `config` can do. Its arguments are named unlike the connection flags, which exist beside them.
 #[derive(Debug, Subcommand)]
 pub enum ClientConfigAction {
     /// Add a context
     Add {
         /// Name of the new context
-        context: String,
+        #[arg(value_name = "CONTEXT")]
+        name: String,
         /// File with the authority's certificate
         #[arg(long, value_name = "PATH")]
         ca: Option<String>,
@@ -138,7 +139,8 @@ pub enum ClientConfigAction {
     #[command(visible_alias = "use-context")]
     Context {
         /// Name of the context
-        context: String,
+        #[arg(value_name = "CONTEXT")]
+        name: String,
     },
     /// List contexts
     #[command(visible_alias = "get-contexts")]
@@ -147,7 +149,8 @@ pub enum ClientConfigAction {
     #[command(visible_alias = "endpoints")]
     Endpoint {
         /// Addresses or names; none clears the list
-        endpoints: Vec<String>,
+        #[arg(value_name = "ENDPOINT")]
+        addresses: Vec<String>,
     },
     /// Show the current context
     Info {
@@ -176,12 +179,14 @@ pub enum ClientConfigAction {
     #[command(visible_alias = "nodes")]
     Node {
         /// Addresses or names; none clears the list
-        nodes: Vec<String>,
+        #[arg(value_name = "NODE")]
+        addresses: Vec<String>,
     },
     /// Remove contexts
     Remove {
         /// Name or pattern with `*` and `?`
-        context: String,
+        #[arg(value_name = "CONTEXT")]
+        pattern: String,
         /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,

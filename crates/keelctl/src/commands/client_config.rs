@@ -31,21 +31,19 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
     let path = path(&command.client, program)?;
     let context = command.client.context.as_deref();
     match command.command {
-        ClientConfigAction::Add { context, ca, crt, key } => {
-            change(&path, |config| add(config, &context, ca, crt, key))
-        }
-        ClientConfigAction::Context { context } => change(&path, |config| {
-            config.context(Some(&context))?;
-            config.context = context;
+        ClientConfigAction::Add { name, ca, crt, key } => change(&path, |config| add(config, &name, ca, crt, key)),
+        ClientConfigAction::Context { name } => change(&path, |config| {
+            config.context(Some(&name))?;
+            config.context = name;
             Ok(())
         }),
         ClientConfigAction::Contexts => Ok(print(&contexts(&ClientConfig::load(&path)?))?),
-        ClientConfigAction::Endpoint { endpoints } => change(&path, |config| {
-            config.context_mut(context)?.endpoints = endpoints;
+        ClientConfigAction::Endpoint { addresses } => change(&path, |config| {
+            config.context_mut(context)?.endpoints = addresses;
             Ok(())
         }),
-        ClientConfigAction::Node { nodes } => change(&path, |config| {
-            config.context_mut(context)?.nodes = nodes;
+        ClientConfigAction::Node { addresses } => change(&path, |config| {
+            config.context_mut(context)?.nodes = addresses;
             Ok(())
         }),
         ClientConfigAction::Info { output } => {
@@ -71,10 +69,10 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
             })
         }
         ClientConfigAction::Remove {
-            context,
+            pattern,
             dry_run,
             noconfirm,
-        } => remove(&path, &context, dry_run, noconfirm),
+        } => remove(&path, &pattern, dry_run, noconfirm),
         ClientConfigAction::New { path, roles, crt_ttl } => new(&command.client, program, &path, roles, crt_ttl),
     }
 }
