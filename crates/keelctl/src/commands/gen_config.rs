@@ -82,7 +82,10 @@ fn one(
             let config = patch::apply(&config, &patches)?;
             patch::apply(&config, &own).with_context(|| format!("patch the configuration of {kind}"))?
         };
-        Ok(Secret::new(config.encode()))
+        Ok(match (args.with_docs, args.with_examples) {
+            (false, false) => Secret::new(config.encode()),
+            (docs, examples) => Secret::from(config.encode_commented(docs, examples)),
+        })
     };
     match kind {
         "controlplane" => machine(
