@@ -3,6 +3,7 @@
 mod annotate;
 pub mod change;
 mod config;
+pub mod constants;
 pub mod document;
 pub mod effect;
 mod encode;

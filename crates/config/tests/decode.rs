@@ -48,3 +48,74 @@ fn the_typed_form_has_the_values() {
     assert_eq!(hostname.auto.as_deref(), Some("stable"));
     assert!(!format!("{config:?} {machine:?}").contains("naotm3dw14hd01pw"));
 }
+
+fn refused(text: &str) -> String {
+    Config::decode(text.as_bytes()).unwrap_err().to_string()
+}
+
+#[test]
+fn values_that_people_write_loosely_are_read_as_they_are_meant() {
+    let text = "version: v1alpha1\r\nmachine:\r\n  type: worker\r\n  sysctls: {net.ipv4.ip_forward: 1, kernel.x: 0x10, a.b: true}\r\n  kubelet: {extraArgs: {rotate-server-certificates: true, v: [1, 2]}, skipNodeRegistration: yes}\r\n  files: [{path: /var/a, permissions: 0644}, {path: /var/b, permissions: 0o600}, {path: /var/c, permissions: 420}]\r\n  network:\r\n";
+    let config = Config::decode(text.as_bytes()).unwrap();
+    let machine = config.machine().unwrap();
+    assert_eq!(machine.sysctls["net.ipv4.ip_forward"], "1");
+    assert_eq!(machine.sysctls["kernel.x"], "0x10");
+    assert_eq!(machine.sysctls["a.b"], "true");
+    let kubelet = machine.kubelet.as_ref().unwrap();
+    assert_eq!(kubelet.extra_args["rotate-server-certificates"].values(), ["true"]);
+    assert_eq!(kubelet.extra_args["v"].values(), ["1", "2"]);
+    assert_eq!(kubelet.skip_node_registration, Some(true));
+    let modes: Vec<u32> = machine.files.iter().map(|file| file.permissions.unwrap().0).collect();
+    assert_eq!(modes, [0o644, 0o600, 0o644]);
+    assert!(machine.network.is_none());
+    assert!(config.encode_canonical().contains("permissions: 0o644\n"));
+}
+
+#[test]
+fn errors_have_the_file_document_path_line_and_remedy() {
+    let text = "version: v1alpha1\nmachine:\n  type: worker\n---\napiVersion: v1alpha1\nkind: WireguardConfig\nname: wg0\nprivateKey: a\npeers:\n  - publicKey: b\n    allowedIPs: [10.0.0.0/8, 10.0.0.5]\n";
+    let error = Config::decode(text.as_bytes())
+        .unwrap_err()
+        .named("controlplane.yaml")
+        .to_string();
+    assert_eq!(
+        error,
+        "controlplane.yaml: document 2 (WireguardConfig \"wg0\"): peers[0].allowedIPs[1] (line 11): \"10.0.0.5\" has no prefix length (write \"10.0.0.5/24\")"
+    );
+}
+
+#[test]
+fn all_problems_are_reported_together_in_order() {
+    let error = refused("version: v1alpha1\ndebug: maybe\nmachine:\n  typ: worker\n  certSANs: x\n  type: boss\n");
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 4, "{error}");
+    assert!(
+        lines[0].contains("debug (line 2): \"maybe\" is not true or false"),
+        "{error}"
+    );
+    assert!(
+        lines[1].contains("machine.typ (line 4): there is no such field (did you mean type?)"),
+        "{error}"
+    );
+    assert!(
+        lines[2].contains("machine.certSANs (line 5): \"x\" is not a list"),
+        "{error}"
+    );
+    assert!(
+        lines[3].contains("machine.type (line 6): \"boss\" is not one of the values known here"),
+        "{error}"
+    );
+}
+
+#[test]
+fn documents_that_are_not_ours_are_refused_by_name() {
+    assert!(refused("apiVersion: v1alpha1\nkind: HostnamConfig\n").contains("did you mean HostnameConfig?"));
+    assert!(refused("apiVersion: v1\nkind: Pod\n").contains("Kubernetes objects go into cluster.inlineManifests"));
+    assert!(refused("apiVersion: v2\nkind: HostnameConfig\n").contains("write apiVersion: v1alpha1"));
+    assert!(refused("apiVersion: v1alpha1\nkind: LinkConfig\n").contains("the name of the document is missing"));
+    assert!(refused("machine: {}\n").contains("begin the document with version: v1alpha1"));
+    assert!(refused("version: v1beta1\n").contains("write version: v1alpha1"));
+    assert!(refused("# nothing\n").contains("there is no document"));
+    let twice = "apiVersion: v1alpha1\nkind: HostnameConfig\n---\napiVersion: v1alpha1\nkind: HostnameConfig\n";
+    assert!(refused(twice).contains("another document of this kind and name in line 1"));
+}

@@ -12,16 +12,17 @@ mod registries;
 mod system;
 
 pub use cluster::{
-    Discovery, Kubelet, KubernetesNetwork, Manifest, Manifests, NodeSettings, accepted_kubernetes_cas, aggregator_ca,
-    cluster_name, discovery, endpoint, etcd, kube_prism, kubelet, kubernetes_ca, kubernetes_network, manifests,
-    node_settings, static_pods,
+    DEFAULT_DISCOVERY_SERVICE, Discovery, Kubelet, KubernetesNetwork, Manifest, Manifests, NodeSettings,
+    accepted_kubernetes_cas, aggregator_ca, cluster_name, discovery, endpoint, etcd, kube_prism, kubelet,
+    kubernetes_ca, kubernetes_network, manifests, node_settings, static_pods,
 };
 pub use components::{
     ApiServer, Authorizer, Cni, Component, CoreDns, Etcd, KubePrism, Proxy, Scheduler, api_server, cni,
     controller_manager, core_dns, proxy, scheduler, service_account_key,
 };
 pub use host::{
-    ExtraHost, HostDns, Hostname, Resolvers, TimeSync, extra_hosts, host_dns, hostname, resolvers, time_sync,
+    DEFAULT_TIME_SERVER, ExtraHost, HostDns, Hostname, Resolvers, TimeSync, extra_hosts, host_dns, hostname, resolvers,
+    time_sync,
 };
 pub use mesh::{KubeSpan, kubespan};
 pub use registries::{Registries, RegistryAuth, RegistryEndpoint, RegistryMirror, RegistryTls, registries};

@@ -280,8 +280,9 @@ impl Reader {
 fn is_plain(style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<bool, Problem> {
     match tag.map(|tag| (tag.core_suffix(), tag)) {
         None => Ok(style == ScalarStyle::Plain),
-        Some((Some("str"), _)) => Ok(false),
         Some((Some("int" | "bool" | "float" | "null"), _)) => Ok(true),
+        // The other tags of YAML itself (str, binary, timestamp) are strings to us.
+        Some((Some(_), _)) => Ok(false),
         Some((_, tag)) => Err(Problem::new(format!("the tag {} is not supported", tag.original())).at(at)),
     }
 }

@@ -2,13 +2,14 @@
 
 use pki::Secret;
 
+use crate::schema::Format;
 use crate::schema::macros::model;
 
 model! {
     /// A partition.
     pub struct DiskPartition: "v1alpha1.DiskPartition" {
-        /// Size in bytes; the rest of the disk if not given.
-        size: Option<i64> = "size";
+        /// Size, such as `100GB`; the rest of the disk if not given.
+        size: Option<String> = "size".check(Format::Size);
         /// Where it is mounted.
         mountpoint: Option<String> = "mountpoint";
     }
