@@ -132,6 +132,40 @@ fn stream() -> impl Strategy<Value = String> {
     })
 }
 
+const SEEDS: [&str; 4] = [
+    include_str!("vectors/patches/document-merge/base.yaml"),
+    include_str!("vectors/patches/interfaces-merge/patch1.yaml"),
+    include_str!("vectors/patches/json-patch/patch1.yaml"),
+    include_str!("vectors/patches/delete-key/patch1.yaml"),
+];
+
+const DICTIONARY: [&str; 24] = [
+    "",
+    " ",
+    "\n",
+    "\n  ",
+    ":",
+    ": ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "\"",
+    "'",
+    "&a ",
+    "*a",
+    "<<: ",
+    "|\n",
+    ">-\n",
+    "---\n",
+    "$patch: delete",
+    "!!str ",
+    "~",
+    "\u{2028}",
+];
+
 fn decode(text: &str) -> Config {
     Config::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
@@ -200,5 +234,20 @@ proptest! {
     fn nothing_made_of_printable_text_panics(text in "[ -~\n]{0,200}") {
         config::fuzz::decode(text.as_bytes());
         config::fuzz::patch(text.as_bytes());
+    }
+
+    #[test]
+    fn damaged_configurations_and_patches_never_panic(
+        which in 0..SEEDS.len(),
+        edits in proptest::collection::vec((any::<u16>(), 0..12usize, 0..DICTIONARY.len()), 1..6),
+    ) {
+        let mut bytes = SEEDS[which].as_bytes().to_vec();
+        for (at, cut, word) in edits {
+            let at = usize::from(at) % (bytes.len() + 1);
+            let end = (at + cut).min(bytes.len());
+            bytes.splice(at..end, DICTIONARY[word].bytes());
+        }
+        config::fuzz::decode(&bytes);
+        config::fuzz::patch(&bytes);
     }
 }
