@@ -238,15 +238,13 @@ fn find_programs(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
 
 /// Every crate linked into our programs.
 fn crates_inside() -> Result<Vec<sbom::Package>> {
-    let graph = policy::Graph::load()?;
-    let inside = graph.linked_into(&CRATES);
     let package = |krate: &policy::Crate| sbom::Package {
         kind: sbom::Kind::Cargo,
         name: krate.name.clone(),
         version: krate.version.clone(),
         licence: krate.licence.clone(),
     };
-    Ok(inside.into_iter().map(package).collect())
+    Ok(policy::Graph::linked_into(&CRATES)?.crates().map(package).collect())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub fn run(ui: &Ui) -> Result<()> {
         Ok(((), Some(String::new())))
     })?;
     ui.step("licences and banned crates", || {
-        let violations = policy::Graph::load()?.violations(&policy::Policy::load()?);
+        let violations = policy::Graph::workspace()?.violations(&policy::Policy::load()?);
         if !violations.is_empty() {
             bail!("{}", violations.join("\n"));
         }

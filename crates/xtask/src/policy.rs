@@ -1,7 +1,7 @@
 //! Which crates there are, and whether `deny.toml` allows them. The same file serves cargo-deny; this check needs
 //! nothing that is not here anyway.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -20,131 +20,84 @@ pub struct Crate {
     pub licence: String,
 }
 
-/// The dependency graph as cargo resolved it for our platform.
+/// The crates cargo builds for our platform.
+///
+/// Asked of `cargo tree`: `cargo metadata` also lists crates that no chosen feature needs.
 pub struct Graph {
-    crates: BTreeMap<String, Crate>,
-    /// Id → ids of what is linked into it.
-    edges: BTreeMap<String, Vec<String>>,
-    members: BTreeSet<String>,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<MetadataPackage>,
-    resolve: MetadataResolve,
-    workspace_members: BTreeSet<String>,
-}
-
-#[derive(Deserialize)]
-struct MetadataPackage {
-    id: String,
-    name: String,
-    version: String,
-    license: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct MetadataResolve {
-    nodes: Vec<MetadataNode>,
-}
-
-#[derive(Deserialize)]
-struct MetadataNode {
-    id: String,
-    deps: Vec<MetadataDependency>,
-}
-
-#[derive(Deserialize)]
-struct MetadataDependency {
-    pkg: String,
-    dep_kinds: Vec<MetadataKind>,
-}
-
-#[derive(Deserialize)]
-struct MetadataKind {
-    /// None for what is linked in, `build` and `dev` for the rest.
-    kind: Option<String>,
+    crates: BTreeSet<Crate>,
 }
 
 impl Graph {
-    /// Asks cargo.
-    pub fn load() -> Result<Graph> {
+    /// Everything the workspace is built and tested with.
+    pub fn workspace() -> Result<Graph> {
+        Graph::load(&["--workspace", "-e", "normal,build,dev"])
+    }
+
+    /// What is linked into the workspace's crates `roots`, themselves included.
+    pub fn linked_into(roots: &[&str]) -> Result<Graph> {
+        let mut args = vec!["-e", "normal,no-proc-macro"];
+        for root in roots {
+            args.extend(["-p", root]);
+        }
+        Graph::load(&args)
+    }
+
+    fn load(args: &[&str]) -> Result<Graph> {
         let mut cargo = host::cargo();
-        cargo.args(["metadata", "--format-version", "1", "--locked"]);
-        cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
-        let metadata: Metadata = serde_json::from_slice(&host::quiet(&mut cargo)?).context("read cargo metadata")?;
-        let krate = |package: MetadataPackage| {
-            let licence = package
-                .license
-                .map_or_else(|| "NOASSERTION".to_owned(), |text| text.replace('/', " OR "));
-            (
-                package.id,
-                Crate {
-                    name: package.name,
-                    version: package.version,
-                    licence,
-                },
-            )
-        };
-        let linked = |node: MetadataNode| {
-            let deps = node
-                .deps
-                .into_iter()
-                .filter(|dep| dep.dep_kinds.iter().any(|kind| kind.kind.is_none()));
-            (node.id, deps.map(|dep| dep.pkg).collect())
-        };
+        cargo.args(["tree", "--locked", "--target", "x86_64-unknown-linux-gnu"]);
+        cargo.args(["--prefix", "none", "--format", "{p}\t{l}"]).args(args);
+        let text = String::from_utf8(host::quiet(&mut cargo)?).context("read what cargo tree says")?;
         Ok(Graph {
-            crates: metadata.packages.into_iter().map(krate).collect(),
-            edges: metadata.resolve.nodes.into_iter().map(linked).collect(),
-            members: metadata.workspace_members,
+            crates: text.lines().filter_map(parse_line).collect(),
         })
     }
 
-    /// Every crate linked into the workspace's crates `roots`, themselves included.
-    pub fn linked_into(&self, roots: &[&str]) -> BTreeSet<&Crate> {
-        let is_root = |id: &&String| self.members.contains(*id) && roots.contains(&self.crates[*id].name.as_str());
-        let mut waiting: Vec<&String> = self.crates.keys().filter(is_root).collect();
-        let mut seen = BTreeSet::new();
-        while let Some(id) = waiting.pop() {
-            if seen.insert(id) {
-                waiting.extend(self.edges.get(id).into_iter().flatten());
-            }
-        }
-        seen.into_iter().filter_map(|id| self.crates.get(id)).collect()
+    /// The crates.
+    pub fn crates(&self) -> impl Iterator<Item = &Crate> {
+        self.crates.iter()
     }
 
-    /// What `deny.toml` has against the graph, one line per crate.
+    /// What `deny.toml` has against them, one line each.
     pub fn violations(&self, policy: &Policy) -> Vec<String> {
         let mut lines = Vec::new();
-        for (id, krate) in &self.crates {
-            let name = format!("{} {}", krate.name, krate.version);
-            if policy.bans.deny.iter().any(|ban| ban.name == krate.name) {
-                let users = self.edges.iter().filter(|(_, deps)| deps.contains(id));
-                let users: Vec<&str> = users
-                    .filter_map(|(id, _)| Some(self.crates.get(id)?.name.as_str()))
-                    .collect();
-                lines.push(format!("{name} is banned (used by {})", users.join(", ")));
+        for Crate { name, version, licence } in &self.crates {
+            if policy.bans.deny.iter().any(|ban| ban.name == *name) {
+                lines.push(format!(
+                    "{name} {version} is banned (cargo tree -i {name} shows who uses it)"
+                ));
             }
             let excepted = policy
                 .licenses
                 .exceptions
                 .iter()
-                .find(|exception| exception.name == krate.name);
+                .filter(|exception| exception.name == *name);
             let mut allowed: BTreeSet<&str> = policy.licenses.allow.iter().map(String::as_str).collect();
-            allowed.extend(
-                excepted
-                    .into_iter()
-                    .flat_map(|exception| exception.allow.iter().map(String::as_str)),
-            );
-            if !is_allowed(&krate.licence, &allowed) {
+            allowed.extend(excepted.flat_map(|exception| exception.allow.iter().map(String::as_str)));
+            if !is_allowed(licence, &allowed) {
                 lines.push(format!(
-                    "{name} has licence {:?}, which deny.toml does not allow",
-                    krate.licence
+                    "{name} {version} has licence {licence:?}, which deny.toml does not allow"
                 ));
             }
         }
         lines
     }
+}
+
+/// Reads `name v1.2.3 (where)`, a tab, the licence; ` (*)` marks a repetition.
+fn parse_line(line: &str) -> Option<Crate> {
+    let (package, licence) = line.trim_end_matches(" (*)").split_once('\t')?;
+    let mut words = package.split_whitespace();
+    let (name, version) = (words.next()?, words.next()?.trim_start_matches('v'));
+    let licence = if licence.is_empty() {
+        "NOASSERTION".to_owned()
+    } else {
+        licence.replace('/', " OR ")
+    };
+    Some(Crate {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        licence,
+    })
 }
 
 /// What we read of `deny.toml`.
@@ -233,6 +186,20 @@ fn one(words: &[&str], at: &mut usize, allowed: &BTreeSet<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_workspace_uses_only_what_deny_toml_allows() {
+        let violations = Graph::workspace().unwrap().violations(&Policy::load().unwrap());
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
+    }
+
+    #[test]
+    fn what_is_linked_in_leaves_out_tools_of_the_build() {
+        let graph = Graph::linked_into(&["guest"]).unwrap();
+        let names: Vec<&str> = graph.crates().map(|krate| krate.name.as_str()).collect();
+        assert!(names.contains(&"serde_json") && names.contains(&"guest"), "{names:?}");
+        assert!(!names.contains(&"tempfile") && !names.contains(&"syn"), "{names:?}");
+    }
 
     #[test]
     fn licence_expressions_are_evaluated() {

@@ -211,7 +211,7 @@ mod tests {
             listener
                 .incoming()
                 .flatten()
-                .for_each(|stream| drop(std::thread::spawn(|| respond(stream))))
+                .for_each(|stream| drop(std::thread::spawn(|| respond(stream))));
         });
         assert_eq!(dial(&format!("http://127.0.0.1:{port}/healthz")).unwrap(), "ok\n");
         assert_eq!(dial(&format!("127.0.0.1:{port}/echo?a=b")).unwrap(), "a=b\n");

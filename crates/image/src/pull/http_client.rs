@@ -212,7 +212,7 @@ impl Client {
             .body(Empty::<Bytes>::new())
             .map_err(|e| RequestError::Answer(format!("make a request: {e}")))?;
         let stream = self.connect(&host, port).await?;
-        let answer = if secure {
+        if secure {
             let name = rustls_pki_types::ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
                 .map_err(|_| RequestError::BadUrl(uri.to_string()))?;
             let connector = tokio_rustls::TlsConnector::from(self.tls.clone());
@@ -224,8 +224,7 @@ impl Client {
             exchange(TokioIo::new(stream), request).await
         } else {
             exchange(TokioIo::new(stream), request).await
-        };
-        answer
+        }
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, RequestError> {
