@@ -13,10 +13,20 @@ use crate::yaml::syntax::{self, RawKind};
 use crate::{Config, Document, encode};
 
 /// A change to a configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Patch(Kind);
 
-#[derive(Clone, Debug)]
+/// Values are left out, because they may be secret.
+impl std::fmt::Debug for Patch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Kind::Json(patch) => write!(f, "JSON patch of {} operations", patch.0.len()),
+            Kind::Strategic(documents) => f.debug_tuple("Patch").field(documents).finish(),
+        }
+    }
+}
+
+#[derive(Clone)]
 enum Kind {
     /// Operations of RFC 6902.
     Json(json_patch::Patch),
