@@ -5,14 +5,14 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s::{Auth, Client, Options};
 use machined::kubernetes::etcd::{Etcd, Start};
 use machined::kubernetes::files::{self, File};
-use machined::kubernetes::kubelet::{self, Kubelet};
+use machined::kubernetes::kubelet;
 use machined::kubernetes::manifests::{self, Flannel, Input, Proxy, coredns::CoreDns, proxy_args};
 use machined::kubernetes::pki::{BootstrapToken, LIFETIME};
 use machined::kubernetes::pods::Component;
@@ -22,42 +22,38 @@ use machined::kubernetes::{ExtraArgs, configs, etcd, pki as certificates};
 use pki::{Authority, Secret};
 use serde_json::Value;
 
+use crate::images::{self, Images};
 use crate::now;
 
 pub const SERVER: &str = "https://127.0.0.1:6443";
-const ADDRESS: &str = "10.200.0.1";
+pub const ADDRESS: &str = "10.200.0.1";
 const INSIDE: &str = "KEELSON_TEST_INSIDE";
 
 /// True in the namespaces, where the test is run again by itself; false when that has been done or cannot be.
 pub fn inside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
-        for args in [
-            &["link", "set", "lo", "up"][..],
-            &["address", "add", "10.200.0.1/24", "dev", "lo"][..],
+        // The address is on a link with a default route, as a node's is; its other end leads nowhere.
+        for line in [
+            "link set lo up",
+            "link add node type veth peer name gateway",
+            "link set gateway up",
+            "link set node up",
+            "address add 10.200.0.1/24 dev node",
+            "route add default via 10.200.0.2 dev node",
         ] {
-            assert!(Command::new("ip").args(args).status().unwrap().success());
+            assert!(
+                Command::new("ip").args(line.split(' ')).status().unwrap().success(),
+                "ip {line}"
+            );
         }
         return true;
     }
-    let missing = [
-        "etcd",
-        "kube-apiserver",
-        "kube-controller-manager",
-        "kube-scheduler",
-        "kubelet",
-        "kube-proxy",
-    ]
-    .into_iter()
-    .find(|name| !programs().join(name).exists());
-    if let Some(missing) = missing {
-        eprintln!(
-            "SKIPPED: {missing} is not in {} (set KEELSON_DIST)",
-            programs().display()
-        );
+    if let Err(missing) = images::references() {
+        eprintln!("SKIPPED: {missing} (make the distribution with `cargo xtask dist`, or set KEELSON_DIST)");
         return false;
     }
     let mut command = Command::new("unshare");
-    command.args(["--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.args(["--net", "--pid", "--fork", "--mount", "--kill-child", "--mount-proc"]);
     command
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
@@ -76,10 +72,6 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
 }
 
-fn programs() -> PathBuf {
-    std::env::var_os("KEELSON_DIST").map_or_else(|| PathBuf::from("/tmp/goout"), PathBuf::from)
-}
-
 pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
@@ -89,6 +81,7 @@ pub fn from_base64(text: &str) -> Vec<u8> {
 }
 
 pub struct Node {
+    pub images: Images,
     folder: tempfile::TempDir,
     children: Vec<Child>,
     pub kubernetes_ca: Vec<u8>,
@@ -158,6 +151,7 @@ impl Node {
             &sign(members.admin),
         );
         let node = Self {
+            images: Images::unpack(&folder.path().join("images")),
             kubernetes_ca: kubernetes.certificate().to_vec(),
             admin_kubeconfig: kubeconfig(certificates::Client::Admin),
             token,
@@ -176,7 +170,7 @@ impl Node {
     }
 
     /// Where something of a node is in our folder.
-    fn place(&self, text: &str) -> String {
+    pub fn place(&self, text: &str) -> String {
         let root = self.folder.path().display();
         let mut text = text.to_owned();
         for top in ["/system/", "/var/", "/etc/kubernetes"] {
@@ -196,7 +190,7 @@ impl Node {
     fn start(&mut self, program: &str, id: u32, args: &[String]) {
         let log = std::fs::File::create(self.log(program)).unwrap();
         let args = args.iter().map(|arg| self.place(&arg.replace("$(POD_IP)", ADDRESS)));
-        let mut command = Command::new(programs().join(program));
+        let mut command = Command::new(self.images.program(program));
         command
             .args(args)
             .uid(id)
@@ -209,7 +203,7 @@ impl Node {
         self.children.push(command.spawn().unwrap());
     }
 
-    fn log(&self, program: &str) -> PathBuf {
+    pub fn log(&self, program: &str) -> PathBuf {
         self.folder.path().join(format!("{program}.log"))
     }
 
@@ -222,7 +216,8 @@ impl Node {
         };
         let client = Client::with(options).unwrap();
         let mut last = String::new();
-        for _ in 0..600 {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
             match client.raw(path).await {
                 Ok(_) => return,
                 Err(error) => last = error.to_string(),
@@ -245,7 +240,7 @@ impl Node {
             advertised_addresses: vec![ADDRESS.parse().unwrap()],
             listen_peer_addresses: vec!["0.0.0.0".parse().unwrap()],
             listen_client_addresses: vec!["0.0.0.0".parse().unwrap()],
-            image: "registry.k8s.io/etcd:v3.7.3".into(),
+            image: self.images.reference("etcd").to_owned(),
             extra_args: ExtraArgs::new(),
         };
         self.start("etcd", etcd::ID, &etcd::args(&spec, &Start::New).unwrap());
@@ -253,9 +248,9 @@ impl Node {
             .await;
     }
 
-    fn api_server() -> ApiServer {
+    fn api_server(&self) -> ApiServer {
         ApiServer {
-            component: component("kube-apiserver"),
+            component: self.component("kube-apiserver"),
             control_plane_endpoint: format!("https://{ADDRESS}:6443"),
             etcd_servers: vec!["https://127.0.0.1:2379".into()],
             local_port: 6443,
@@ -265,37 +260,37 @@ impl Node {
     }
 
     pub async fn start_api_server(&mut self) {
-        let flags = static_pods::api_server_flags(&Self::api_server()).unwrap();
+        let flags = static_pods::api_server_flags(&self.api_server()).unwrap();
         self.start("kube-apiserver", static_pods::API_SERVER_ID, &flags.render());
         self.wait("kube-apiserver", SERVER, "/readyz").await;
     }
 
-    fn manager() -> ControllerManager {
+    fn manager(&self) -> ControllerManager {
         ControllerManager {
-            component: component("kube-controller-manager"),
+            component: self.component("kube-controller-manager"),
             pod_cidrs: vec!["10.244.0.0/16".into()],
             service_cidrs: vec!["10.96.0.0/12".into()],
             ..Default::default()
         }
     }
 
-    fn scheduler() -> Scheduler {
+    fn scheduler(&self) -> Scheduler {
         Scheduler {
-            component: component("kube-scheduler"),
+            component: self.component("kube-scheduler"),
         }
     }
 
     /// The same three as pods.
-    pub fn static_pods() -> [Value; 3] {
+    pub fn static_pods(&self) -> [Value; 3] {
         [
-            static_pods::api_server(&Self::api_server()).unwrap(),
-            static_pods::controller_manager(&Self::manager()).unwrap(),
-            static_pods::scheduler(&Self::scheduler()).unwrap(),
+            static_pods::api_server(&self.api_server()).unwrap(),
+            static_pods::controller_manager(&self.manager()).unwrap(),
+            static_pods::scheduler(&self.scheduler()).unwrap(),
         ]
     }
 
     pub async fn start_controller_manager(&mut self) {
-        let flags = static_pods::controller_manager_flags(&Self::manager()).unwrap();
+        let flags = static_pods::controller_manager_flags(&self.manager()).unwrap();
         self.start(
             "kube-controller-manager",
             static_pods::CONTROLLER_MANAGER_ID,
@@ -306,7 +301,7 @@ impl Node {
     }
 
     pub async fn start_scheduler(&mut self) {
-        let flags = static_pods::scheduler_flags(&Self::scheduler()).unwrap();
+        let flags = static_pods::scheduler_flags(&self.scheduler()).unwrap();
         self.start("kube-scheduler", static_pods::SCHEDULER_ID, &flags.render());
         self.wait("kube-scheduler", "https://127.0.0.1:10259", "/healthz").await;
     }
@@ -319,7 +314,7 @@ impl Node {
             server: SERVER,
             token: Some(&self.token),
             proxy: Some(Proxy {
-                image: "registry.k8s.io/kube-proxy:v1.37.1",
+                image: self.images.reference("kube-proxy"),
                 args: &args,
             }),
             coredns: Some(CoreDns {
@@ -329,7 +324,7 @@ impl Node {
                 host_dns: None,
             }),
             flannel: Some(Flannel {
-                image: "ghcr.io/siderolabs/flannel:v0.28.4",
+                image: self.images.reference("flannel"),
                 pod_cidrs: &pods,
                 extra_args: &[],
                 server_host: "127.0.0.1",
@@ -344,7 +339,7 @@ impl Node {
     /// What etcd holds of a secret begins with the name of its key and does not contain the secret.
     pub fn secrets_are_encrypted(&self) {
         let file = |name: &str| self.place(&format!("{}/{name}", etcd::SECRETS));
-        let output = Command::new(programs().join("etcdctl"))
+        let output = Command::new(self.images.root("etcd").join("usr/local/bin/etcdctl"))
             .args([
                 "get",
                 "/registry/secrets/kube-system/bootstrap-token-abcdef",
@@ -367,68 +362,11 @@ impl Node {
         assert!(!text.contains("0123456789abcdef"));
     }
 
-    /// The kubelet checks flags and configuration before it looks for containerd, which is not there.
-    pub fn kubelet_accepts_its_configuration(&self) {
-        let spec = kubelet::render(&Kubelet {
-            nodename: "cp1".into(),
-            node_ips: vec![ADDRESS.parse().unwrap()],
-            cluster_dns: vec!["10.96.0.10".into()],
-            cluster_domain: "cluster.local".into(),
-            default_runtime_seccomp_enabled: true,
-            static_pod_list_url: "http://127.0.0.1:1".into(),
-            disable_manifests_directory: true,
-            enable_fs_quota_monitoring: true,
-            control_plane: true,
-            host: kubelet::Host {
-                container: true,
-                cgroup_v1: Path::new("/sys/fs/cgroup/memory").exists(),
-                ..Default::default()
-            },
-            ..Kubelet::default()
-        })
-        .unwrap();
-        for folder in ["/etc/kubernetes/pki", "/var/lib/kubelet/pki", "/var/run"] {
-            std::fs::create_dir_all(self.place(folder)).unwrap();
+    fn component(&self, name: &str) -> Component {
+        Component {
+            image: self.images.reference(name).to_owned(),
+            ..Component::default()
         }
-        std::fs::write(self.place(kubelet::CLIENT_CA), &self.kubernetes_ca).unwrap();
-        let mut config = self.place(&spec.config.to_string());
-        config = config.replace("/run/containerd/", "/run/nothing-here/");
-        std::fs::write(self.place(kubelet::CONFIG), config).unwrap();
-        std::fs::write(self.place(kubelet::KUBECONFIG), self.admin_kubeconfig.expose()).unwrap();
-        let args = spec.args.iter().map(|a| self.place(a));
-        let output = Command::new("timeout")
-            .arg("60")
-            .arg(programs().join("kubelet"))
-            .args(args)
-            .arg(self.place("--root-dir=/var/lib/kubelet"))
-            .output()
-            .unwrap();
-        let log = String::from_utf8_lossy(&output.stderr);
-        let end: Vec<&str> = log.lines().rev().take(8).collect();
-        assert!(
-            log.contains("validate CRI v1 runtime API") || log.contains("nothing-here"),
-            "kubelet: {end:#?}"
-        );
-    }
-
-    /// kube-proxy knows the flags that its pod has.
-    pub fn flags_of_agents_exist(&self) {
-        let help = Command::new(programs().join("kube-proxy"))
-            .arg("--help")
-            .output()
-            .unwrap();
-        let help = String::from_utf8_lossy(&help.stdout).into_owned() + &String::from_utf8_lossy(&help.stderr);
-        for arg in proxy_args(None, &["10.244.0.0/16".to_owned()], &ExtraArgs::new()).unwrap() {
-            let name = arg.split('=').next().unwrap();
-            assert!(help.contains(&format!("{name} ")), "kube-proxy has no {name}");
-        }
-    }
-}
-
-fn component(name: &str) -> Component {
-    Component {
-        image: format!("registry.k8s.io/{name}:v1.37.1"),
-        ..Component::default()
     }
 }
 
