@@ -76,6 +76,6 @@ mod tests {
             {"name": "deployments", "kind": "Deployment", "namespaced": true},
         ]});
         let found = parse("apps/v1", &list);
-        assert_eq!(found, [crate::resources::DEPLOYMENTS.clone()]);
+        assert_eq!(found, std::slice::from_ref(&crate::resources::DEPLOYMENTS));
     }
 }
