@@ -17,8 +17,8 @@ pub struct ClientFlags {
     /// Cluster to connect to if the endpoint is a proxy
     #[arg(short, long, global = true, help_heading = "Connection")]
     pub cluster: Option<String>,
-    /// Client configuration file; else TALOSCONFIG, /var/run/secrets/talos.dev/config, then ~/.keelson/config if it
-    /// exists or ~/.talos/config (called as talosctl: only the latter)
+    /// Client configuration file; else TALOSCONFIG, /var/run/secrets/talos.dev/config, then ~/.keelson/config or
+    /// ~/.talos/config, whichever exists (called as talosctl: only the latter)
     #[arg(long, value_name = "PATH", global = true, help_heading = "Connection")]
     pub talosconfig: Option<String>,
     /// Folder of keys that sign requests, for contexts with siderov1 authentication

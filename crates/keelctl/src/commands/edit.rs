@@ -83,8 +83,9 @@ async fn change(
                 .apply_configuration(request)
                 .await
                 .map_err(|s| failed(&s))?;
+            let doing = if submit.dry_run { "would patch" } else { "patched" };
             note(&format!(
-                "patched MachineConfigs.config.talos.dev/v1alpha1 at the node {node}"
+                "{doing} MachineConfigs.config.talos.dev/v1alpha1 at the node {node}"
             ));
             report(node, &response.into_inner().messages, several);
             anyhow::Ok(())
