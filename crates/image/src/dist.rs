@@ -163,7 +163,14 @@ pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductL
     for (name, path) in clients {
         let path = path.ok_or_else(|| DistError::Missing("dist".into(), name.into()))?;
         let (digest, _) = Digest::of_file(path).map_err(failed("read", path))?;
-        place(path, &inputs.out.join(name))?;
+        // A copy of its own: what is running from dist/ must not change when the next build writes its output.
+        let to = inputs.out.join(name);
+        if Digest::of_file(&to).map_or(true, |(there, _)| there != digest) {
+            let partial = to.with_extension("partial");
+            let _ = fs::remove_file(&partial);
+            fs::copy(path, &partial).map_err(failed("copy", path))?;
+            fs::rename(&partial, &to).map_err(failed("write", &to))?;
+        }
         list.files.insert(name.into(), digest);
     }
     let text = serde_json::to_vec_pretty(&list).map_err(|e| DistError::Io("write manifest.json".into(), e.into()))?;
