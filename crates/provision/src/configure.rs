@@ -79,6 +79,29 @@ pub struct Generated {
     pub worker: Config,
 }
 
+/// What differs on a machine that is somebody's workplace. Its disk is shared with everything else, so pods are
+/// evicted when it is nearly full, not when a tenth of it is left. Nodes find each other through Kubernetes: there is
+/// no discovery service of the cluster's own yet, and an outside one may not be reached.
+const LOCAL: &[u8] = b"
+machine:
+  kubelet:
+    extraConfig:
+      evictionHard:
+        memory.available: 100Mi
+        nodefs.available: 1Gi
+        nodefs.inodesFree: 1%
+        imagefs.available: 1Gi
+        imagefs.inodesFree: 1%
+cluster:
+  discovery:
+    enabled: true
+    registries:
+      kubernetes:
+        disabled: false
+      service:
+        disabled: true
+";
+
 /// Generates the machine configuration of every node in the plan: the first control plane is the endpoint, and images
 /// come from the cluster's own registry first where it has one.
 pub fn configure(plan: &mut Plan, options: &ConfigOptions) -> Result<Generated> {
@@ -114,7 +137,8 @@ pub fn configure(plan: &mut Plan, options: &ConfigOptions) -> Result<Generated> 
     };
     let make = |kind, own: &[Patch]| {
         let config = generate::machine(&input, &secrets, kind).map_err(|error| failed(&error))?;
-        let patches: Vec<Patch> = options.patches.iter().chain(own).cloned().collect();
+        let local = Patch::load(LOCAL).map_err(|error| failed(&error))?;
+        let patches: Vec<Patch> = std::iter::once(&local).chain(&options.patches).chain(own).cloned().collect();
         patch::apply(&config, &patches).map_err(|error| failed(&error))
     };
     let controlplane = make(MachineType::ControlPlane, &options.controlplane_patches)?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -152,7 +153,10 @@ fn parse_subnet(text: &str) -> Result<Subnet, String> {
     };
     let subnet = Subnet {
         networks: list(["FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK"]),
-        subnets: list(["FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET"]),
+        subnets: list(["FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET"])
+            .iter()
+            .map(|subnet| network_of(subnet).ok_or_else(|| format!("{subnet:?} is not a subnet")))
+            .collect::<Result<_, _>>()?,
         mtu: values.get("FLANNEL_MTU").and_then(|mtu| mtu.parse().ok()),
         masquerades: values.get("FLANNEL_IPMASQ") == Some(&"true"),
     };
@@ -161,6 +165,23 @@ fn parse_subnet(text: &str) -> Result<Subnet, String> {
     } else {
         Ok(subnet)
     }
+}
+
+/// The network of a subnet. flanneld writes its own address with the length; host-local refuses host bits.
+fn network_of(subnet: &str) -> Option<String> {
+    let (address, length) = subnet.split_once('/')?;
+    let bits: u32 = length.parse().ok()?;
+    let network = match address.parse().ok()? {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32u32.checked_sub(bits)?).unwrap_or(0);
+            IpAddr::V4((u32::from(v4) & mask).into())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128u32.checked_sub(bits)?).unwrap_or(0);
+            IpAddr::V6((u128::from(v6) & mask).into())
+        }
+    };
+    Some(format!("{network}/{length}"))
 }
 
 /// The delegate's configuration: what the person wrote under `delegate`, completed from the subnet.
@@ -321,7 +342,7 @@ mod tests {
             "name": "cbr0", "cniVersion": "1.0.0", "type": "bridge", "hairpinMode": true, "isDefaultGateway": true,
             "isGateway": true, "ipMasq": false, "mtu": 1450,
             "ipam": {
-                "type": "host-local", "ranges": [[{ "subnet": "10.244.1.1/24" }]], "routes": [{ "dst": "10.244.0.0/16" }]
+                "type": "host-local", "ranges": [[{ "subnet": "10.244.1.0/24" }]], "routes": [{ "dst": "10.244.0.0/16" }]
             },
         });
         assert_eq!(delegate, wanted);

@@ -111,7 +111,7 @@ fn pod_condition(pods: &All<StaticPodStatus>) -> Option<UnmetCondition> {
 }
 
 /// A pod's own word on whether it is ready.
-fn is_ready(status: &serde_json::Value) -> bool {
+pub(super) fn is_ready(status: &serde_json::Value) -> bool {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
 }

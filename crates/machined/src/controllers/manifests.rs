@@ -20,7 +20,8 @@ pub fn admin_client(store: &Store) -> Option<anyhow::Result<Client>> {
     Some(client(&secrets))
 }
 
-fn client(secrets: &KubernetesSecrets) -> anyhow::Result<Client> {
+/// A client with the node's own kubeconfig.
+pub(super) fn client(secrets: &KubernetesSecrets) -> anyhow::Result<Client> {
     Client::from_kubeconfig(secrets.localhost_admin_kubeconfig.as_bytes()).context("use the node's own kubeconfig")
 }
 

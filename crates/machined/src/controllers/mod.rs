@@ -14,7 +14,7 @@ pub mod machine;
 pub mod machine_status;
 pub mod manifests;
 pub mod nodes;
-//pub mod observe;
+pub mod observe;
 pub mod registries;
 pub mod run;
 pub mod secrets;
@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use crate::clients::cri::Cri;
 use crate::events::Events;
 use crate::resources::cluster::Affiliate;
-use crate::resources::k8s::StaticPod;
+use crate::resources::k8s::{Endpoint, StaticPod};
 use crate::resources::keelson::{DesiredService, FileSpec};
 use crate::sequence::Sequencer;
 use crate::services::supervisor::Supervisor;
@@ -58,8 +58,9 @@ pub fn graph(world: &World) -> Graph {
         .shared::<DesiredService>(DesiredService::NAMESPACE)
         .shared::<FileSpec>(FileSpec::NAMESPACE)
         .shared::<StaticPod>(StaticPod::NAMESPACE)
-        .shared::<Affiliate>(Affiliate::NAMESPACE);
-    //let graph = observe::add(graph, &observe::World::of_node(&world.state));
+        .shared::<Affiliate>(Affiliate::NAMESPACE)
+        .shared::<Endpoint>(Endpoint::NAMESPACE);
+    let graph = observe::add(graph, &observe::World::of_node(&world.state));
     let graph = machine(graph, world);
     let graph = secrets(graph);
     let graph = cluster(graph);
@@ -152,6 +153,7 @@ fn kubernetes(graph: Graph) -> Graph {
         .derive("k8s.ControlPlaneStaticPodController", kubernetes::static_pods)
         .derive("k8s.ExtraStaticPodController", kubernetes::extra_static_pods)
         .reconcile("k8s.StaticPodServerController", static_pods::StaticPodServer::default())
+        .reconcile("k8s.StaticPodStatusController", static_pods::StaticPodStatuses::default())
         .derive("k8s.KubeletConfigController", kubernetes::kubelet_config)
         .derive("k8s.KubeletSpecController", kubernetes::kubelet_spec)
         .derive("k8s.KubeletFilesController", kubernetes::kubelet_files)
@@ -167,6 +169,8 @@ mod tests {
 
     #[test]
     fn the_controllers_fit_together() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
         let events = Events::default();
         let (sequencer, _requests) = Sequencer::new(events.clone());
         let runner = Arc::new(crate::services::sandbox::SandboxRunner::new(None, watch::channel(None).1));
@@ -178,8 +182,6 @@ mod tests {
             cri: Cri::new(Path::new("/nowhere")),
             state: PathBuf::from("/nowhere"),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let _inside = runtime.enter();
         let controllers = graph(&world).build().unwrap();
         assert!(controllers.names().count() > 40);
     }

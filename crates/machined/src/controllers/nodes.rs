@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::resources::config::MachineKind;
 use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
+use crate::resources::secrets::KubernetesSecrets;
 use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
 
 /// The kubelet's own credentials: what a node may do to itself, it does as itself.
@@ -50,6 +51,7 @@ type ApplyInputs = (
     Option<One<Identity>>,
     All<Affiliate>,
     All<NodeStatus>,
+    Option<One<KubernetesSecrets>>,
 );
 
 impl Reconcile for Apply {
@@ -58,13 +60,18 @@ impl Reconcile for Apply {
 
     async fn reconcile(
         &mut self,
-        (nodename, labels, annotations, taints, discovery, identity, affiliates, _status): ApplyInputs,
+        (nodename, labels, annotations, taints, discovery, identity, affiliates, _status, admin): ApplyInputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<()>> {
         if nodename.skip_node_registration {
             return Ok(Outcome::done(()));
         }
-        let Ok(client) = kubelet_client() else { return Ok(Outcome::done(()).requeue(RETRY)) };
+        // A node may not give itself the role of a control plane: there the node's administrator credentials do it.
+        let client = match &admin {
+            Some(secrets) => super::manifests::client(secrets),
+            None => kubelet_client(),
+        };
+        let Ok(client) = client else { return Ok(Outcome::done(()).requeue(RETRY)) };
         let node = match client.get(&NODES, None, &nodename.nodename).await {
             Ok(node) => node,
             // Not registered yet, or the API is away: both pass.

@@ -1,13 +1,16 @@
-//! The effect that serves static pods to the kubelet.
+//! The effects around static pods: serving them to the kubelet, and seeing what became of them.
+
+use std::time::Duration;
 
 use anyhow::Context as _;
-use resource::{All, Context, Outcome, Outputs, Reconcile};
+use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::resources::k8s::{StaticPod, StaticPodServerStatus};
+use crate::resources::k8s::{Nodename, StaticPod, StaticPodServerStatus, StaticPodStatus};
+use crate::resources::secrets::KubernetesSecrets;
 use crate::static_pod_server;
 
 /// Serves the list of pods on a loopback port that is the node's own choice.
@@ -38,4 +41,49 @@ impl Reconcile for StaticPodServer {
             task.abort();
         }
     }
+}
+
+/// Time between two looks at the pods: while one is not ready, and when all are.
+const POLL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// Reports the status of this node's static pods, as the API server has it.
+#[derive(Default)]
+pub struct StaticPodStatuses {
+    client: Option<(KubernetesSecrets, k8s::Client)>,
+}
+
+impl Reconcile for StaticPodStatuses {
+    type Inputs = (All<StaticPod>, One<Nodename>, One<KubernetesSecrets>);
+    type Outputs = Outputs<StaticPodStatus>;
+
+    async fn reconcile(
+        &mut self,
+        (pods, nodename, secrets): Self::Inputs,
+        _: &Context,
+    ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        if self.client.as_ref().is_none_or(|(made_from, _)| made_from != &*secrets) {
+            self.client = Some(((*secrets).clone(), super::manifests::client(&secrets)?));
+        }
+        let Some((_, client)) = &self.client else { return Ok(Outcome::unchanged()) };
+        // While the API server starts there is nobody to ask; what was seen last still stands.
+        let Ok(list) = client.list(&k8s::resources::PODS, None, &own_pods(&nodename.nodename)).await else {
+            return Ok(Outcome::unchanged().requeue(POLL.0));
+        };
+        let statuses: Outputs<StaticPodStatus> = list.items.iter().filter_map(status).collect();
+        let ready = |s: &StaticPodStatus| super::machine_status::is_ready(&s.0);
+        let settled = statuses.len() >= pods.len() && statuses.iter().all(|(_, s)| ready(s));
+        Ok(Outcome::done(statuses).requeue(if settled { POLL.1 } else { POLL.0 }))
+    }
+}
+
+fn own_pods(node: &str) -> k8s::ListOptions {
+    k8s::ListOptions { fields: format!("spec.nodeName={node}"), ..k8s::ListOptions::default() }
+}
+
+/// Id and status of a pod that came from the node itself.
+fn status(pod: &Value) -> Option<(String, StaticPodStatus)> {
+    let metadata = &pod["metadata"];
+    metadata["annotations"].get("kubernetes.io/config.mirror")?;
+    let id = format!("{}/{}", metadata["namespace"].as_str()?, metadata["name"].as_str()?);
+    Some((id, StaticPodStatus(pod["status"].clone())))
 }

@@ -7,3 +7,5 @@ pub mod sandbox;
 pub mod spec;
 pub mod status;
 pub mod supervisor;
+#[cfg(test)]
+mod tests;

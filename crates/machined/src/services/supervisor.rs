@@ -4,6 +4,7 @@
 //! starts again after an end nobody asked for. A changed spec restarts the service; a dropped one ends it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -88,6 +89,8 @@ struct Shared {
     events: Events,
     logs: Logs,
     entries: Mutex<BTreeMap<String, Entry>>,
+    /// The node is ending: nothing is started any more.
+    ending: AtomicBool,
     board: watch::Sender<BTreeMap<String, Status>>,
 }
 
@@ -95,11 +98,14 @@ impl Supervisor {
     /// A supervisor with nothing to run yet.
     pub fn new(runner: Arc<dyn Runner>, events: Events, logs: Logs) -> Self {
         let board = watch::channel(BTreeMap::new()).0;
-        Self { shared: Arc::new(Shared { runner, events, logs, entries: Mutex::default(), board }) }
+        Self { shared: Arc::new(Shared { runner, events, logs, entries: Mutex::default(), ending: AtomicBool::new(false), board }) }
     }
 
-    /// Makes exactly these services run; others end.
+    /// Makes exactly these services run; others end. Once the node is ending nothing is started.
     pub fn set(&self, services: BTreeMap<String, ServiceSpec>) {
+        if self.shared.ending.load(Ordering::Relaxed) {
+            return;
+        }
         let mut entries = lock(&self.shared.entries);
         for (id, entry) in entries.iter() {
             if !services.contains_key(id) {
@@ -153,8 +159,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Ends services in the order given, each before the next; those not running are passed over.
+    /// Ends services for good, in the order given, each before the next; those not running are passed over.
     pub async fn stop(&self, order: &[&str]) {
+        self.shared.ending.store(true, Ordering::Relaxed);
         let mut board = self.board();
         for id in order {
             let known = lock(&self.shared.entries).get(*id).map(|entry| entry.desired.send_modify(|d| d.spec = None));

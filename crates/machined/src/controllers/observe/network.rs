@@ -18,7 +18,11 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// The network as the kernel has it; clones share the connection.
 #[derive(Clone, Default)]
-pub struct Network(Arc<Mutex<Shared>>);
+pub struct Network {
+    shared: Arc<Mutex<Shared>>,
+    /// The kernel answers one dump at a time on a socket, and refuses a second with "busy".
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 #[derive(Default)]
 struct Shared {
@@ -30,30 +34,34 @@ struct Shared {
 impl Network {
     /// All links.
     pub async fn links(&self) -> sys::Result<Vec<Link>> {
+        let _turn = self.turn.lock().await;
         let read = self.netlink()?.links().await;
         self.checked(read)
     }
 
     /// All addresses.
     pub async fn addresses(&self) -> sys::Result<Vec<Address>> {
+        let _turn = self.turn.lock().await;
         let read = self.netlink()?.addresses().await;
         self.checked(read)
     }
 
     /// All routes.
     pub async fn routes(&self) -> sys::Result<Vec<Route>> {
+        let _turn = self.turn.lock().await;
         let read = self.netlink()?.routes().await;
         self.checked(read)
     }
 
     /// All routing rules.
     pub async fn rules(&self) -> sys::Result<Vec<Rule>> {
+        let _turn = self.turn.lock().await;
         let read = self.netlink()?.rules().await;
         self.checked(read)
     }
 
     fn netlink(&self) -> sys::Result<Netlink> {
-        let mut shared = lock(&self.0);
+        let mut shared = lock(&self.shared);
         match &shared.netlink {
             Some(netlink) => Ok(netlink.clone()),
             None => Ok(shared.netlink.insert(Netlink::open()?).clone()),
@@ -63,7 +71,7 @@ impl Network {
     /// A connection that failed is not used again.
     fn checked<T>(&self, read: sys::Result<T>) -> sys::Result<T> {
         if read.is_err() {
-            lock(&self.0).netlink = None;
+            lock(&self.shared).netlink = None;
         }
         read
     }
@@ -71,7 +79,7 @@ impl Network {
     /// From now on changes of these kinds wake the controller. Asking again changes nothing.
     pub fn listen(&self, changes: &'static [Change], cx: &Context) {
         let first = {
-            let mut shared = lock(&self.0);
+            let mut shared = lock(&self.shared);
             let first = shared.listeners.is_empty();
             shared.listeners.insert(cx.name, (changes, cx.waker.clone()));
             first
@@ -122,7 +130,7 @@ impl Network {
     }
 
     fn wake(&self, seen: &[Change]) {
-        for (changes, waker) in lock(&self.0).listeners.values() {
+        for (changes, waker) in lock(&self.shared).listeners.values() {
             if changes.iter().any(|change| seen.contains(change)) {
                 waker.wake();
             }
