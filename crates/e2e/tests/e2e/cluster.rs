@@ -1,5 +1,6 @@
 //! The cluster the tests share, and what the command line says of it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,7 @@ pub fn missing() -> Option<String> {
 pub struct Cluster {
     name: &'static str,
     home: TempDir,
+    links_before: BTreeSet<String>,
     /// The command line, with this cluster's client configuration.
     pub keelctl: Program,
     /// kubectl, with this cluster's kubeconfig.
@@ -41,7 +43,7 @@ impl Cluster {
         let home = TempDir::new()?;
         let keelctl = keelctl_in(home.path());
         let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &home.path().join("kubeconfig"));
-        let cluster = Self { name: "e2e", home, keelctl, kubectl };
+        let cluster = Self { name: "e2e", home, links_before: links()?, keelctl, kubectl };
         let started = Instant::now();
         println!("cluster: creating (1 control plane, 1 worker)");
         let created = cluster.keelctl.run(&["cluster", "create", "--name", cluster.name])?;
@@ -56,9 +58,9 @@ impl Cluster {
     /// Removes it and checks that nothing is left.
     pub fn destroy(self) -> Result<()> {
         self.keelctl.output(&["cluster", "destroy", "--name", self.name])?;
-        let links = std::process::Command::new("ip").args(["-br", "link"]).output().context("list links")?;
-        let links = String::from_utf8_lossy(&links.stdout).into_owned();
-        ensure!(!links.lines().any(|l| l.starts_with("kl")), "links are left:\n{links}");
+        let links = links()?;
+        let left: Vec<&String> = links.difference(&self.links_before).collect();
+        ensure!(left.is_empty(), "links are left: {left:?}");
         let mounts = std::fs::read_to_string("/proc/self/mounts")?;
         let home = self.home.path().to_string_lossy().into_owned();
         ensure!(!mounts.contains(&home), "mounts are left:\n{mounts}");
@@ -100,6 +102,12 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.keelctl.run(&["cluster", "destroy", "--name", self.name, "--force"]);
     }
+}
+
+/// The names of the host's links.
+fn links() -> Result<BTreeSet<String>> {
+    let folder = std::fs::read_dir("/sys/class/net").context("list links")?;
+    Ok(folder.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
 /// The command line with everything it keeps in one folder.

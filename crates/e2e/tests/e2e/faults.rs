@@ -41,12 +41,11 @@ fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
     anyhow::bail!("no process with number {inner} in {node}")
 }
 
-/// Whether a process' network namespace has an address.
+/// Whether a process' network namespace has an address: the kernel's route table lists it as local.
 fn lives_in(pid: u32, address: &str) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie")).is_ok_and(|t| {
-        t.lines().any(|line| line.trim().trim_start_matches(['|', '-', ' ']) == address)
-            && t.contains(&format!("-- {address}\n           /32 host LOCAL"))
-    })
+    let Ok(table) = std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie")) else { return false };
+    let lines: Vec<&str> = table.lines().map(str::trim).collect();
+    lines.windows(2).any(|pair| pair[0].ends_with(&format!("-- {address}")) && pair[1].starts_with("/32 host LOCAL"))
 }
 
 fn kill_and_expect_back(c: &Cluster, node: &str, service: &str) -> Result<()> {
@@ -123,7 +122,11 @@ fn labels_of_the_configuration_are_applied_without_a_restart(c: &Cluster) -> Res
 }
 
 fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
-    let boot_id = || c.ask(WORKER, &["get", "servicepids", "kubelet", "-o", "jsonpath={.metadata.created}"]);
+    // The first resource of a boot is made when the init process starts.
+    let boot_id = || -> Result<String> {
+        let version: serde_json::Value = serde_json::from_str(&c.ask(WORKER, &["get", "version", "-o", "json"])?)?;
+        Ok(version["metadata"]["created"].as_str().context("no time of creation")?.to_owned())
+    };
     let before = boot_id()?;
     c.ask(WORKER, &["reboot", "--wait=false"])?;
     eventually("the node to be back", Duration::from_secs(120), || {
