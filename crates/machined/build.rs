@@ -3,6 +3,9 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["proto/cri.proto", "proto/etcd.proto"], ["proto"])?;
-    tonic_prost_build::configure().btree_map(".").build_server(false).compile_fds(files)?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .build_server(false)
+        .compile_fds(files)?;
     Ok(())
 }

@@ -44,7 +44,13 @@ impl Ran {
         if self.ok() {
             return Ok(self.stdout);
         }
-        bail!("`{}` ended with {:?}\nstdout: {}\nstderr: {}", self.command, self.code, self.stdout, self.stderr)
+        bail!(
+            "`{}` ended with {:?}\nstdout: {}\nstderr: {}",
+            self.command,
+            self.code,
+            self.stdout,
+            self.stderr
+        )
     }
 
     /// Its standard error, if it failed.
@@ -53,7 +59,11 @@ impl Ran {
     /// It succeeded.
     pub fn refusal(self) -> Result<String> {
         if self.ok() {
-            bail!("`{}` succeeded and should not have\nstdout: {}", self.command, self.stdout);
+            bail!(
+                "`{}` succeeded and should not have\nstdout: {}",
+                self.command,
+                self.stdout
+            );
         }
         Ok(self.stderr)
     }
@@ -70,7 +80,11 @@ pub struct Program {
 impl Program {
     /// One of the built programs.
     pub fn built(name: &str) -> Self {
-        Self { path: dist().join(name), args: Vec::new(), env: Vec::new() }
+        Self {
+            path: dist().join(name),
+            args: Vec::new(),
+            env: Vec::new(),
+        }
     }
 
     /// With arguments before every call's own.
@@ -123,14 +137,20 @@ impl Program {
 }
 
 fn run(mut command: Command, input: Option<&str>) -> Result<Ran> {
-    let words: Vec<String> =
-        std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).map(Into::into).collect();
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .map(Into::into)
+        .collect();
     let name = words.join(" ");
     if input.is_some() {
         command.stdin(Stdio::piped());
     }
-    let mut child =
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(|| format!("start `{name}`"))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start `{name}`"))?;
     if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
         // A program that refuses early does not read its input.
         let _ = stdin.write_all(input.as_bytes());

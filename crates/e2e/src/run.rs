@@ -35,7 +35,10 @@ pub struct Summary {
 impl Summary {
     /// Prints the closing line.
     pub fn print(self) {
-        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        println!(
+            "\n{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        );
     }
 }
 

@@ -39,12 +39,17 @@ pub async fn serve(
     upstreams: watch::Receiver<Upstreams>,
     health: watch::Sender<Health>,
 ) -> std::io::Result<()> {
-    let state = Arc::new(State { health, last: Mutex::new(None) });
+    let state = Arc::new(State {
+        health,
+        last: Mutex::new(None),
+    });
     let checker = tokio::spawn(check(upstreams.clone(), state.clone()));
     let _stop_checking = AbortOnDrop(checker);
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return Ok(());
+        };
         let (client, _) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -70,7 +75,8 @@ struct State {
 
 impl State {
     fn mark(&self, upstream: SocketAddr, healthy: bool) {
-        self.health.send_if_modified(|h| h.insert(upstream, healthy) != Some(healthy));
+        self.health
+            .send_if_modified(|h| h.insert(upstream, healthy) != Some(healthy));
     }
 
     /// The order to try: what worked last, then healthy ones, then the rest, which may have come back.
@@ -122,7 +128,11 @@ async fn check(mut upstreams: watch::Receiver<Upstreams>, state: Arc<State>) {
             all_healthy &= healthy;
             state.mark(upstream, healthy);
         }
-        let pause = if all_healthy { CHECK_INTERVAL } else { CHECK_INTERVAL_UNHEALTHY };
+        let pause = if all_healthy {
+            CHECK_INTERVAL
+        } else {
+            CHECK_INTERVAL_UNHEALTHY
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             changed = upstreams.changed() => if changed.is_err() { return },

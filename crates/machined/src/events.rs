@@ -37,7 +37,11 @@ pub struct Events {
 
 impl Default for Events {
     fn default() -> Self {
-        Self { kept: Arc::default(), live: broadcast::channel(CAPACITY).0, counter: Arc::default() }
+        Self {
+            kept: Arc::default(),
+            live: broadcast::channel(CAPACITY).0,
+            counter: Arc::default(),
+        }
     }
 }
 

@@ -28,7 +28,10 @@ pub struct Logs {
 impl Logs {
     /// Logs that are also written to files in `directory`, one per service.
     pub fn in_directory(directory: &Path) -> Self {
-        Self { by_service: Arc::default(), directory: Some(directory.into()) }
+        Self {
+            by_service: Arc::default(),
+            directory: Some(directory.into()),
+        }
     }
 
     /// The log of a service, made when it is first asked for.
@@ -66,9 +69,16 @@ struct Inner {
 
 impl Log {
     fn new(path: Option<PathBuf>) -> Self {
-        let inner =
-            Inner { lines: VecDeque::new(), bytes: 0, partial: Vec::new(), file: path.map(|path| Rotated { path, open: None }) };
-        Self { inner: Arc::new(Mutex::new(inner)), live: broadcast::channel(FOLLOW_LINES).0 }
+        let inner = Inner {
+            lines: VecDeque::new(),
+            bytes: 0,
+            partial: Vec::new(),
+            file: path.map(|path| Rotated { path, open: None }),
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            live: broadcast::channel(FOLLOW_LINES).0,
+        }
     }
 
     /// Adds output as it came; lines are completed across calls.
@@ -204,6 +214,10 @@ mod tests {
         log.line("last");
         let old = std::fs::metadata(dir.path().join("cri.log.1")).unwrap().len();
         assert!(old > ROTATE_BYTES);
-        assert!(std::fs::read_to_string(dir.path().join("cri.log")).unwrap().ends_with("last\n"));
+        assert!(
+            std::fs::read_to_string(dir.path().join("cri.log"))
+                .unwrap()
+                .ends_with("last\n")
+        );
     }
 }

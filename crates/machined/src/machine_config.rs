@@ -9,9 +9,12 @@ use config::Config;
 use crate::logs::lock;
 use crate::resources::config::MachineConfig;
 
+/// A text and what it says.
+type Parsed = (String, Arc<Config>);
+
 /// The parsed form of a configuration resource. Every derivation asks for it, so the last one is remembered.
 pub fn parsed(resource: &MachineConfig) -> Result<Arc<Config>, config::DecodeErrors> {
-    static LAST: OnceLock<Mutex<Option<(String, Arc<Config>)>>> = OnceLock::new();
+    static LAST: OnceLock<Mutex<Option<Parsed>>> = OnceLock::new();
     let mut last = lock(LAST.get_or_init(Mutex::default));
     if let Some((text, config)) = last.as_ref()
         && *text == resource.0
@@ -32,7 +35,9 @@ pub struct Store {
 impl Store {
     /// The configuration kept in a folder (`/system/state` on a node).
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        Self {
+            directory: directory.to_owned(),
+        }
     }
 
     fn current(&self) -> PathBuf {

@@ -20,7 +20,9 @@ const CONNECTIONS: usize = 8;
 pub async fn serve(listener: TcpListener, pods: watch::Receiver<Vec<Value>>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             continue;
@@ -33,7 +35,9 @@ pub async fn serve(listener: TcpListener, pods: watch::Receiver<Vec<Value>>) {
                 async move { Ok::<_, Infallible>(response) }
             });
             // The kubelet going away in the middle of an answer concerns nobody.
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
         });
     }
 }
@@ -42,7 +46,10 @@ fn respond(request: &Request<Incoming>, pods: &[Value]) -> Response<Full<Bytes>>
     let mut response = Response::new(Full::default());
     if request.method() == Method::GET {
         *response.body_mut() = Full::new(Bytes::from(list(pods).to_string()));
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/json"),
+        );
     } else {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     }
@@ -67,7 +74,10 @@ mod tests {
         pods.send_replace(vec![json!({"metadata": {"name": "kube-apiserver"}})]);
 
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         let body: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();

@@ -138,7 +138,11 @@ pub fn configure(plan: &mut Plan, options: &ConfigOptions) -> Result<Generated> 
     let make = |kind, own: &[Patch]| {
         let config = generate::machine(&input, &secrets, kind).map_err(|error| failed(&error))?;
         let local = Patch::load(LOCAL).map_err(|error| failed(&error))?;
-        let patches: Vec<Patch> = std::iter::once(&local).chain(&options.patches).chain(own).cloned().collect();
+        let patches: Vec<Patch> = std::iter::once(&local)
+            .chain(&options.patches)
+            .chain(own)
+            .cloned()
+            .collect();
         patch::apply(&config, &patches).map_err(|error| failed(&error))
     };
     let controlplane = make(MachineType::ControlPlane, &options.controlplane_patches)?;

@@ -43,13 +43,24 @@ impl Cluster {
         let home = TempDir::new()?;
         let keelctl = keelctl_in(home.path());
         let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &home.path().join("kubeconfig"));
-        let cluster = Self { name: "e2e", home, links_before: links()?, keelctl, kubectl };
+        let cluster = Self {
+            name: "e2e",
+            home,
+            links_before: links()?,
+            keelctl,
+            kubectl,
+        };
         let started = Instant::now();
         println!("cluster: creating (1 control plane, 1 worker)");
         let created = cluster.keelctl.run(&["cluster", "create", "--name", cluster.name])?;
         if !created.ok() {
             cluster.print_logs();
-            bail!("cluster create failed ({:?})\n{}\n{}", created.code, created.stdout, created.stderr);
+            bail!(
+                "cluster create failed ({:?})\n{}\n{}",
+                created.code,
+                created.stdout,
+                created.stderr
+            );
         }
         println!("cluster: created in {:.1} s", started.elapsed().as_secs_f64());
         Ok(cluster)
@@ -100,14 +111,19 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = self.keelctl.run(&["cluster", "destroy", "--name", self.name, "--force"]);
+        let _ = self
+            .keelctl
+            .run(&["cluster", "destroy", "--name", self.name, "--force"]);
     }
 }
 
 /// The names of the host's links.
 fn links() -> Result<BTreeSet<String>> {
     let folder = std::fs::read_dir("/sys/class/net").context("list links")?;
-    Ok(folder.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+    Ok(folder
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
 }
 
 /// The command line with everything it keeps in one folder.
@@ -149,7 +165,10 @@ fn both_nodes_are_members(c: &Cluster) -> Result<()> {
     eventually("two members", Duration::from_secs(60), || {
         let members = c.ask(CONTROL_PLANE, &["get", "members"])?;
         ensure!(members.contains(CONTROL_PLANE) && members.contains(WORKER), "{members}");
-        ensure!(members.contains("controlplane") && members.contains("worker"), "{members}");
+        ensure!(
+            members.contains("controlplane") && members.contains("worker"),
+            "{members}"
+        );
         let affiliates = c.ask(CONTROL_PLANE, &["get", "affiliates"])?;
         ensure!(affiliates.lines().count() >= 3, "{affiliates}");
         Ok(())
@@ -157,7 +176,9 @@ fn both_nodes_are_members(c: &Cluster) -> Result<()> {
 }
 
 fn the_node_is_healthy(c: &Cluster) -> Result<()> {
-    let ran = c.keelctl.run(&["-n", CONTROL_PLANE, "health", "--wait-timeout", "2m"])?;
+    let ran = c
+        .keelctl
+        .run(&["-n", CONTROL_PLANE, "health", "--wait-timeout", "2m"])?;
     let text = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(ran.ok(), "{text}");
     ensure!(text.contains("OK"), "{text}");
@@ -166,11 +187,35 @@ fn the_node_is_healthy(c: &Cluster) -> Result<()> {
 
 fn resources_are_shown_by_every_name(c: &Cluster) -> Result<()> {
     for name in [
-        "members", "affiliates", "machinestatus", "machinetypes", "services", "addresses", "routes", "links", "hostname",
-        "nodename", "machineconfig", "kubeletspec", "staticpods", "staticpodstatus", "manifests", "etcdmembers", "etcdspecs",
-        "certsans", "nodeips", "timestatus", "resolvers", "kernelparamstatus", "mounts", "version", "rd",
+        "members",
+        "affiliates",
+        "machinestatus",
+        "machinetypes",
+        "services",
+        "addresses",
+        "routes",
+        "links",
+        "hostname",
+        "nodename",
+        "machineconfig",
+        "kubeletspec",
+        "staticpods",
+        "staticpodstatus",
+        "manifests",
+        "etcdmembers",
+        "etcdspecs",
+        "certsans",
+        "nodeips",
+        "timestatus",
+        "resolvers",
+        "kernelparamstatus",
+        "mounts",
+        "version",
+        "rd",
     ] {
-        let text = c.ask(CONTROL_PLANE, &["get", name]).with_context(|| format!("get {name}"))?;
+        let text = c
+            .ask(CONTROL_PLANE, &["get", name])
+            .with_context(|| format!("get {name}"))?;
         ensure!(text.starts_with("NODE"), "get {name} printed no header:\n{text}");
         ensure!(text.lines().count() >= 2, "get {name} printed nothing:\n{text}");
     }
@@ -192,7 +237,10 @@ fn resources_come_as_json_and_jsonpath(c: &Cluster) -> Result<()> {
 fn services_run_and_are_healthy(c: &Cluster) -> Result<()> {
     let text = c.ask(CONTROL_PLANE, &["service"])?;
     for id in ["apid", "containerd", "etcd", "kubelet", "machined", "trustd"] {
-        let line = text.lines().find(|l| l.split_whitespace().nth(1) == Some(id)).with_context(|| format!("{id}:\n{text}"))?;
+        let line = text
+            .lines()
+            .find(|l| l.split_whitespace().nth(1) == Some(id))
+            .with_context(|| format!("{id}:\n{text}"))?;
         ensure!(line.contains("Running") && line.contains("OK"), "{line}");
     }
     let one = c.ask(CONTROL_PLANE, &["service", "kubelet"])?;
@@ -211,7 +259,10 @@ fn logs_and_kernel_messages_can_be_read(c: &Cluster) -> Result<()> {
 
 fn etcd_has_one_healthy_member(c: &Cluster) -> Result<()> {
     let members = c.ask(CONTROL_PLANE, &["etcd", "members"])?;
-    ensure!(members.lines().count() == 2 && members.contains("https://10.5.0.2:2380"), "{members}");
+    ensure!(
+        members.lines().count() == 2 && members.contains("https://10.5.0.2:2380"),
+        "{members}"
+    );
     let status = c.ask(CONTROL_PLANE, &["etcd", "status"])?;
     ensure!(status.contains("MB") || status.contains("kB"), "{status}");
     Ok(())

@@ -26,12 +26,21 @@ pub fn tests() -> Vec<Test<Cluster>> {
 /// The process of a service as the host sees it: the node's own number is in the status of the host's process.
 fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
     let inner = c.ask(node, &["get", "servicepids", service, "-o", "jsonpath={.spec.pid}"])?;
-    let inner: u32 = inner.trim().parse().with_context(|| format!("PID of {service}: {inner:?}"))?;
+    let inner: u32 = inner
+        .trim()
+        .parse()
+        .with_context(|| format!("PID of {service}: {inner:?}"))?;
     let address = node.to_owned();
     for entry in std::fs::read_dir("/proc")?.flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-        let Ok(status) = std::fs::read_to_string(entry.path().join("status")) else { continue };
-        let Some(line) = status.lines().find(|l| l.starts_with("NSpid:")) else { continue };
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let Ok(status) = std::fs::read_to_string(entry.path().join("status")) else {
+            continue;
+        };
+        let Some(line) = status.lines().find(|l| l.starts_with("NSpid:")) else {
+            continue;
+        };
         let numbers: Vec<u32> = line.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
         // Number in the node's namespace, for a service directly or for the first process of one with its own.
         if numbers.len() >= 2 && numbers[1] == inner && lives_in(pid, &address) {
@@ -43,18 +52,31 @@ fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
 
 /// Whether a process' network namespace has an address: the kernel's route table lists it as local.
 fn lives_in(pid: u32, address: &str) -> bool {
-    let Ok(table) = std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie")) else { return false };
+    let Ok(table) = std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie")) else {
+        return false;
+    };
     let lines: Vec<&str> = table.lines().map(str::trim).collect();
-    lines.windows(2).any(|pair| pair[0].ends_with(&format!("-- {address}")) && pair[1].starts_with("/32 host LOCAL"))
+    lines
+        .windows(2)
+        .any(|pair| pair[0].ends_with(&format!("-- {address}")) && pair[1].starts_with("/32 host LOCAL"))
 }
 
 fn kill_and_expect_back(c: &Cluster, node: &str, service: &str) -> Result<()> {
     let before = host_pid(c, node, service)?;
-    ensure!(Command::new("kill").args(["-9", &before.to_string()]).status()?.success(), "kill {before}");
+    ensure!(
+        Command::new("kill")
+            .args(["-9", &before.to_string()])
+            .status()?
+            .success(),
+        "kill {before}"
+    );
     eventually(&format!("{service} to be back"), Duration::from_secs(60), || {
         ensure!(host_pid(c, node, service)? != before, "still the old process");
         let text = c.ask(node, &["service", service])?;
-        ensure!(text.contains("STATE    Running") && text.contains("HEALTH   OK"), "{text}");
+        ensure!(
+            text.contains("STATE    Running") && text.contains("HEALTH   OK"),
+            "{text}"
+        );
         Ok(())
     })
 }
@@ -78,7 +100,11 @@ fn a_killed_containerd_comes_back_and_pods_survive(c: &Cluster) -> Result<()> {
     let before = running_web_pods(c)?;
     kill_and_expect_back(c, WORKER, "containerd")?;
     std::thread::sleep(Duration::from_secs(5));
-    ensure!(running_web_pods(c)? == before, "pods were restarted: {before:?} became {:?}", running_web_pods(c)?);
+    ensure!(
+        running_web_pods(c)? == before,
+        "pods were restarted: {before:?} became {:?}",
+        running_web_pods(c)?
+    );
     Ok(())
 }
 
@@ -92,7 +118,9 @@ fn a_killed_trustd_comes_back(c: &Cluster) -> Result<()> {
 
 fn a_killed_etcd_comes_back(c: &Cluster) -> Result<()> {
     kill_and_expect_back(c, CONTROL_PLANE, "etcd")?;
-    eventually("the API server to answer", Duration::from_secs(60), || c.kubectl.output(&["get", "nodes"]).map(drop))
+    eventually("the API server to answer", Duration::from_secs(60), || {
+        c.kubectl.output(&["get", "nodes"]).map(drop)
+    })
 }
 
 fn a_service_can_be_restarted_through_the_api(c: &Cluster) -> Result<()> {
@@ -111,9 +139,22 @@ fn labels_of_the_configuration_are_applied_without_a_restart(c: &Cluster) -> Res
     let kubelet = host_pid(c, WORKER, "kubelet")?;
     let patch = r#"{"machine": {"nodeLabels": {"keelson.dev/e2e": "yes"}}}"#;
     let path = file.to_string_lossy().into_owned();
-    c.ask(WORKER, &["apply-config", "-f", &path, "--config-patch", patch, "--mode", "no-reboot"])?;
+    c.ask(
+        WORKER,
+        &[
+            "apply-config",
+            "-f",
+            &path,
+            "--config-patch",
+            patch,
+            "--mode",
+            "no-reboot",
+        ],
+    )?;
     eventually("the label", Duration::from_secs(30), || {
-        let nodes = c.kubectl.output(&["get", "nodes", "-l", "keelson.dev/e2e=yes", "-o", "name"])?;
+        let nodes = c
+            .kubectl
+            .output(&["get", "nodes", "-l", "keelson.dev/e2e=yes", "-o", "name"])?;
         ensure!(nodes.lines().count() == 1, "{nodes:?}");
         Ok(())
     })?;
@@ -125,7 +166,10 @@ fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
     // The first resource of a boot is made when the init process starts.
     let boot_id = || -> Result<String> {
         let version: serde_json::Value = serde_json::from_str(&c.ask(WORKER, &["get", "version", "-o", "json"])?)?;
-        Ok(version["metadata"]["created"].as_str().context("no time of creation")?.to_owned())
+        Ok(version["metadata"]["created"]
+            .as_str()
+            .context("no time of creation")?
+            .to_owned())
     };
     let before = boot_id()?;
     c.ask(WORKER, &["reboot", "--wait=false"])?;

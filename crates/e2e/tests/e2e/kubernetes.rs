@@ -28,7 +28,14 @@ pub fn tests() -> Vec<Test<Cluster>> {
 }
 
 fn core_dns_runs(c: &Cluster) -> Result<()> {
-    c.kubectl.output(&["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"])?;
+    c.kubectl.output(&[
+        "-n",
+        "kube-system",
+        "rollout",
+        "status",
+        "deployment/coredns",
+        "--timeout=120s",
+    ])?;
     Ok(())
 }
 
@@ -76,10 +83,15 @@ spec:
 "#
     );
     c.kubectl.run_with_input(&["apply", "-f", "-"], &manifest)?.output()?;
-    c.kubectl.output(&["rollout", "status", "deployment/web", "--timeout=120s"])?;
+    c.kubectl
+        .output(&["rollout", "status", "deployment/web", "--timeout=120s"])?;
     let pods = c.kube_json(&["get", "pods", "-l", "app=web"])?;
-    let mut nodes: Vec<&str> =
-        pods["items"].as_array().into_iter().flatten().filter_map(|p| p["spec"]["nodeName"].as_str()).collect();
+    let mut nodes: Vec<&str> = pods["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|p| p["spec"]["nodeName"].as_str())
+        .collect();
     nodes.sort_unstable();
     nodes.dedup();
     ensure!(nodes.len() == 2, "all replicas run on {nodes:?}");
@@ -143,7 +155,9 @@ fn port_forward_works(c: &Cluster) -> Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let answered = eventually("an answer through the forwarded port", Duration::from_secs(20), || get("127.0.0.1:18080"));
+    let answered = eventually("an answer through the forwarded port", Duration::from_secs(20), || {
+        get("127.0.0.1:18080")
+    });
     forward.kill()?;
     forward.wait()?;
     answered.map(drop)
@@ -151,7 +165,9 @@ fn port_forward_works(c: &Cluster) -> Result<()> {
 
 fn a_node_port_answers_on_every_node(_: &Cluster) -> Result<()> {
     for node in [CONTROL_PLANE, WORKER] {
-        eventually("the node port", Duration::from_secs(30), || get(&format!("{node}:30080")))?;
+        eventually("the node port", Duration::from_secs(30), || {
+            get(&format!("{node}:30080"))
+        })?;
     }
     Ok(())
 }
@@ -159,7 +175,8 @@ fn a_node_port_answers_on_every_node(_: &Cluster) -> Result<()> {
 fn a_rolling_update_completes(c: &Cluster) -> Result<()> {
     let before = web_pods(c)?;
     c.kubectl.output(&["set", "env", "deployment/web", "ROUND=2"])?;
-    c.kubectl.output(&["rollout", "status", "deployment/web", "--timeout=120s"])?;
+    c.kubectl
+        .output(&["rollout", "status", "deployment/web", "--timeout=120s"])?;
     eventually("the old pods to be gone", Duration::from_secs(60), || {
         let after = web_pods(c)?;
         if after.iter().any(|p| before.contains(p)) {
@@ -183,6 +200,7 @@ spec:
 "#
     );
     c.kubectl.run_with_input(&["apply", "-f", "-"], &manifest)?.output()?;
-    c.kubectl.output(&["wait", "--for=condition=complete", "job/once", "--timeout=60s"])?;
+    c.kubectl
+        .output(&["wait", "--for=condition=complete", "job/once", "--timeout=60s"])?;
     Ok(())
 }

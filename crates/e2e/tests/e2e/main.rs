@@ -24,7 +24,11 @@ fn main() -> ExitCode {
         }
     }
     summary.print();
-    if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if summary.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {

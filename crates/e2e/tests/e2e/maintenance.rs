@@ -28,7 +28,15 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     let home = TempDir::new()?;
     let keelctl = keelctl_in(home.path());
     let _destroy = Destroy(&keelctl);
-    keelctl.output(&["cluster", "create", "--name", "by-hand", "--workers", "0", "--skip-injecting-config"])?;
+    keelctl.output(&[
+        "cluster",
+        "create",
+        "--name",
+        "by-hand",
+        "--workers",
+        "0",
+        "--skip-injecting-config",
+    ])?;
 
     let version = eventually("maintenance mode", Duration::from_secs(30), || {
         keelctl.output(&["version", "--insecure", "-n", CONTROL_PLANE, "-e", CONTROL_PLANE])
@@ -45,8 +53,18 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     let b = home.path().join("b.patch.yaml");
     std::fs::write(&b, "cluster:\n  allowSchedulingOnControlPlanes: true\n")?;
     keelctl.output(&[
-        "apply-config", "--insecure", "-f", &file, "-n", CONTROL_PLANE, "-e", CONTROL_PLANE,
-        "--config-patch", &format!("@{}", a.display()), "--config-patch", &format!("@{}", b.display()),
+        "apply-config",
+        "--insecure",
+        "-f",
+        &file,
+        "-n",
+        CONTROL_PLANE,
+        "-e",
+        CONTROL_PLANE,
+        "--config-patch",
+        &format!("@{}", a.display()),
+        "--config-patch",
+        &format!("@{}", b.display()),
     ])?;
     keelctl.output(&["config", "endpoint", CONTROL_PLANE])?;
     eventually("the node to take the bootstrap", Duration::from_secs(60), || {
@@ -55,7 +73,13 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     let kubeconfig = home.path().join("kubeconfig");
     let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &kubeconfig);
     eventually("a ready node", Duration::from_secs(120), || {
-        keelctl.output(&["-n", CONTROL_PLANE, "kubeconfig", &kubeconfig.to_string_lossy(), "--force"])?;
+        keelctl.output(&[
+            "-n",
+            CONTROL_PLANE,
+            "kubeconfig",
+            &kubeconfig.to_string_lossy(),
+            "--force",
+        ])?;
         let nodes = kubectl.output(&["get", "nodes"])?;
         ensure!(nodes.contains(" Ready "), "{nodes}");
         Ok(())

@@ -52,10 +52,26 @@ fn bad_configuration_is_refused_with_its_place((): &()) -> Result<()> {
     let cases: [(&str, Vec<u8>, &str); 7] = [
         ("empty", Vec::new(), "empty"),
         ("binary", vec![0xff, 0x00, 0xfe, 0x01], ""),
-        ("unknown key", b"version: v1alpha1\nmachine:\n  typ: worker\n".to_vec(), "typ"),
-        ("wrong type", b"version: v1alpha1\nmachine:\n  certSANs: 7\n".to_vec(), "certSANs"),
-        ("unknown kind", b"apiVersion: v1alpha1\nkind: HostnameConfg\nhostname: a\n".to_vec(), "HostnameConfig"),
-        ("duplicate key", b"version: v1alpha1\nversion: v1alpha1\n".to_vec(), "version"),
+        (
+            "unknown key",
+            b"version: v1alpha1\nmachine:\n  typ: worker\n".to_vec(),
+            "typ",
+        ),
+        (
+            "wrong type",
+            b"version: v1alpha1\nmachine:\n  certSANs: 7\n".to_vec(),
+            "certSANs",
+        ),
+        (
+            "unknown kind",
+            b"apiVersion: v1alpha1\nkind: HostnameConfg\nhostname: a\n".to_vec(),
+            "HostnameConfig",
+        ),
+        (
+            "duplicate key",
+            b"version: v1alpha1\nversion: v1alpha1\n".to_vec(),
+            "version",
+        ),
         ("deep", [vec![b'['; 100_000], vec![b']'; 100_000]].concat(), ""),
     ];
     for (name, bytes, want) in cases {
@@ -63,7 +79,10 @@ fn bad_configuration_is_refused_with_its_place((): &()) -> Result<()> {
         std::fs::write(&file, bytes)?;
         let ran = keelctl.run(&["validate", "-c", &file.to_string_lossy(), "-m", "container"])?;
         ensure!(ran.code == Some(1), "{name}: {ran:?}");
-        ensure!(ran.stderr.contains(want) && !ran.stderr.trim().is_empty(), "{name}: {ran:?}");
+        ensure!(
+            ran.stderr.contains(want) && !ran.stderr.trim().is_empty(),
+            "{name}: {ran:?}"
+        );
     }
     Ok(())
 }
@@ -78,7 +97,11 @@ fn a_mistyped_command_suggests_the_right_one((): &()) -> Result<()> {
 fn output_to_a_closed_pipe_is_no_error((): &()) -> Result<()> {
     use std::process::Stdio;
     let home = TempDir::new()?;
-    let mut child = keelctl_in(home.path()).command(&["completion", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = keelctl_in(home.path())
+        .command(&["completion", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
     drop(child.stdout.take());
     std::thread::sleep(Duration::from_millis(200));
     let output = child.wait_with_output()?;

@@ -28,19 +28,40 @@ fn a_reader_cannot_reset(c: &Cluster) -> Result<()> {
     let path = file.to_string_lossy().into_owned();
     c.ask(CONTROL_PLANE, &["config", "new", &path, "--roles", "os:reader"])?;
     let reader = |args: &[&str]| {
-        c.keelctl.run(&[&["--talosconfig", &path, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE], args].concat())
+        c.keelctl.run(
+            &[
+                &["--talosconfig", &path, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE],
+                args,
+            ]
+            .concat(),
+        )
     };
     reader(&["version"])?.output()?;
     let refusal = reader(&["reset", "--wait=false"])?.refusal()?;
-    ensure!(refusal.contains("not authorized") || refusal.contains("PermissionDenied"), "{refusal}");
+    ensure!(
+        refusal.contains("not authorized") || refusal.contains("PermissionDenied"),
+        "{refusal}"
+    );
     Ok(())
 }
 
 fn a_reader_cannot_read_secrets(c: &Cluster) -> Result<()> {
     let path = c.folder().join("reader").to_string_lossy().into_owned();
-    let ran = c.keelctl.run(&["--talosconfig", &path, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE, "get", "machineconfig"])?;
+    let ran = c.keelctl.run(&[
+        "--talosconfig",
+        &path,
+        "-e",
+        CONTROL_PLANE,
+        "-n",
+        CONTROL_PLANE,
+        "get",
+        "machineconfig",
+    ])?;
     let refusal = ran.refusal()?;
-    ensure!(refusal.contains("not authorized") || refusal.contains("PermissionDenied"), "{refusal}");
+    ensure!(
+        refusal.contains("not authorized") || refusal.contains("PermissionDenied"),
+        "{refusal}"
+    );
     Ok(())
 }
 
@@ -50,8 +71,18 @@ fn a_certificate_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
     let out = home.path().to_string_lossy().into_owned();
     other.output(&["gen", "config", "other", "https://10.5.0.2:6443", "-o", &out])?;
     let config = home.path().join("talosconfig").to_string_lossy().into_owned();
-    let refusal =
-        c.keelctl.run(&["--talosconfig", &config, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE, "version"])?.refusal()?;
+    let refusal = c
+        .keelctl
+        .run(&[
+            "--talosconfig",
+            &config,
+            "-e",
+            CONTROL_PLANE,
+            "-n",
+            CONTROL_PLANE,
+            "version",
+        ])?
+        .refusal()?;
     ensure!(refusal.to_lowercase().contains("certificate"), "{refusal}");
     Ok(())
 }
@@ -73,7 +104,10 @@ fn configuration_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
     let out = home.path().to_string_lossy().into_owned();
     keelctl_in(home.path()).output(&["gen", "config", "other", "https://10.5.0.2:6443", "-o", &out])?;
     let file = home.path().join("controlplane.yaml").to_string_lossy().into_owned();
-    let refusal = c.keelctl.run(&["-n", CONTROL_PLANE, "apply-config", "-f", &file])?.refusal()?;
+    let refusal = c
+        .keelctl
+        .run(&["-n", CONTROL_PLANE, "apply-config", "-f", &file])?
+        .refusal()?;
     ensure!(refusal.contains("cluster"), "{refusal}");
     c.ask(CONTROL_PLANE, &["version"])?;
     Ok(())
@@ -87,7 +121,10 @@ fn bad_configuration_is_refused_and_nothing_changes(c: &Cluster) -> Result<()> {
     let before = current_config(c, WORKER)?;
     let file = c.folder().join("bad.yaml");
     std::fs::write(&file, "version: v1alpha1\nmachine:\n  typ: worker\n")?;
-    let refusal = c.keelctl.run(&["-n", WORKER, "apply-config", "-f", &file.to_string_lossy()])?.refusal()?;
+    let refusal = c
+        .keelctl
+        .run(&["-n", WORKER, "apply-config", "-f", &file.to_string_lossy()])?
+        .refusal()?;
     ensure!(refusal.contains("typ"), "{refusal}");
     ensure!(current_config(c, WORKER)? == before, "the configuration changed");
     Ok(())
@@ -99,7 +136,16 @@ fn a_dry_run_changes_nothing(c: &Cluster) -> Result<()> {
     std::fs::write(&file, &before)?;
     let patch = r#"{"machine": {"nodeLabels": {"e2e": "dry"}}}"#;
     let path = file.to_string_lossy().into_owned();
-    let ran = c.keelctl.run(&["-n", WORKER, "apply-config", "-f", &path, "--config-patch", patch, "--dry-run"])?;
+    let ran = c.keelctl.run(&[
+        "-n",
+        WORKER,
+        "apply-config",
+        "-f",
+        &path,
+        "--config-patch",
+        patch,
+        "--dry-run",
+    ])?;
     let text = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(ran.ok() && text.contains("e2e"), "{text}");
     ensure!(current_config(c, WORKER)? == before, "the configuration changed");

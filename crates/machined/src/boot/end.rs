@@ -19,7 +19,13 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Services in the order they end: what depends on others first.
 const SERVICES: &[&str] = &["kubelet", "etcd", "containerd", "trustd", "apid"];
 /// Folders that a reset empties.
-const DATA: &[&str] = &["/system/state", "/var/lib", "/var/log/pods", "/etc/kubernetes", "/etc/cni/net.d"];
+const DATA: &[&str] = &[
+    "/system/state",
+    "/var/lib",
+    "/var/log/pods",
+    "/etc/kubernetes",
+    "/etc/cni/net.d",
+];
 
 /// Waits for a request or a signal, and carries it out.
 pub async fn wait(node: &Node, requests: &mut mpsc::UnboundedReceiver<Request>) -> Ending {
@@ -46,7 +52,10 @@ pub async fn wait(node: &Node, requests: &mut mpsc::UnboundedReceiver<Request>) 
 
 /// The next request; SIGTERM and SIGINT ask for a shutdown (`docker stop`, the provider).
 async fn next(node: &Node, requests: &mut mpsc::UnboundedReceiver<Request>) -> Request {
-    let asked = |sequence| Request { sequence, actor: String::new() };
+    let asked = |sequence| Request {
+        sequence,
+        actor: String::new(),
+    };
     let shutdown = Sequence::Shutdown { force: true };
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         return asked(shutdown);
@@ -80,15 +89,17 @@ async fn carry_out(node: &Node, request: &Request) -> anyhow::Result<()> {
 
 async fn run(node: &Node, phase: Phase) -> anyhow::Result<()> {
     match phase {
-        Phase::CordonAndDrain => {
-            tokio::time::timeout(LEAVE_TIMEOUT, nodes::cordon_and_drain(node)).await.context("drain the node in time")?
-        }
-        Phase::LeaveEtcd => {
-            tokio::time::timeout(LEAVE_TIMEOUT, leave_etcd(node)).await.context("leave etcd in time")?
-        }
+        Phase::CordonAndDrain => tokio::time::timeout(LEAVE_TIMEOUT, nodes::cordon_and_drain(node))
+            .await
+            .context("drain the node in time")?,
+        Phase::LeaveEtcd => tokio::time::timeout(LEAVE_TIMEOUT, leave_etcd(node))
+            .await
+            .context("leave etcd in time")?,
         Phase::StopPods => {
             node.supervisor.stop(&["kubelet"]).await;
-            tokio::time::timeout(PODS_TIMEOUT, stop_pods(node)).await.context("stop the pods in time")?
+            tokio::time::timeout(PODS_TIMEOUT, stop_pods(node))
+                .await
+                .context("stop the pods in time")?
         }
         Phase::StopServices => {
             node.supervisor.stop(SERVICES).await;
@@ -99,8 +110,12 @@ async fn run(node: &Node, phase: Phase) -> anyhow::Result<()> {
 }
 
 async fn stop_pods(node: &Node) -> anyhow::Result<()> {
-    let Ok(sandboxes) = node.cri.sandboxes().await else { return Ok(()) };
-    let running = sandboxes.into_iter().filter(|s| s.state() == PodSandboxState::SandboxReady);
+    let Ok(sandboxes) = node.cri.sandboxes().await else {
+        return Ok(());
+    };
+    let running = sandboxes
+        .into_iter()
+        .filter(|s| s.state() == PodSandboxState::SandboxReady);
     let stops = running.map(|s| async move { node.cri.remove_sandbox(&s.id).await });
     for outcome in futures::future::join_all(stops).await {
         outcome?;
@@ -123,5 +138,9 @@ fn wipe() -> anyhow::Result<()> {
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
-    if path.symlink_metadata()?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+    if path.symlink_metadata()?.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    }
 }

@@ -49,12 +49,17 @@ pub fn prepare() -> anyhow::Result<()> {
     for (path, mode) in FOLDERS {
         let what = || format!("make {path} (is it a writable mount of the container?)");
         if !Path::new(path).is_dir() {
-            DirBuilder::new().recursive(true).mode(*mode).create(path).with_context(what)?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(*mode)
+                .create(path)
+                .with_context(what)?;
         }
         std::fs::set_permissions(path, Permissions::from_mode(*mode)).with_context(what)?;
     }
     // Audit logs are the API server's own to write.
-    std::os::unix::fs::chown("/var/log/audit/kube", Some(65534), Some(65534)).context("hand over /var/log/audit/kube")?;
+    std::os::unix::fs::chown("/var/log/audit/kube", Some(65534), Some(65534))
+        .context("hand over /var/log/audit/kube")?;
     sys::mount::set_propagation("/", Propagation::Shared, true).context("make mounts shared")?;
     Ok(())
 }

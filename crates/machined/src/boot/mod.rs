@@ -38,8 +38,16 @@ const LOGS: &str = "/var/log";
 /// The init process. Its exit status tells the provider whether to start the node again.
 pub fn main() -> ExitCode {
     let filter = std::env::var("KEELSON_LOG").unwrap_or_else(|_| "info".to_owned());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "starting the runtime failed");
@@ -84,7 +92,9 @@ async fn run() -> anyhow::Result<Ending> {
         cri: cri.clone(),
         state: STATE.into(),
     };
-    let controllers = controllers::graph(&world).build().context("put the controllers together")?;
+    let controllers = controllers::graph(&world)
+        .build()
+        .context("put the controllers together")?;
     let node = Node {
         store: store.clone(),
         controllers: controllers.clone(),
@@ -146,8 +156,13 @@ fn acquire(node: &Node) {
         match seed::accept(node, &bytes, source == "platform") {
             Ok(()) => tracing::info!(source, "configuration loaded"),
             Err(error) => {
-                tracing::error!(source, "the configuration is refused, the node waits for another: {error:#}");
-                let event = api::proto::machine::ConfigValidationErrorEvent { error: format!("{error:#}") };
+                tracing::error!(
+                    source,
+                    "the configuration is refused, the node waits for another: {error:#}"
+                );
+                let event = api::proto::machine::ConfigValidationErrorEvent {
+                    error: format!("{error:#}"),
+                };
                 node.events.publish("machine.ConfigValidationErrorEvent", &event, "");
             }
         }

@@ -46,10 +46,18 @@ impl Environment {
             None => None,
             Some(data) => {
                 let text: String = data.split_whitespace().collect();
-                Some(STANDARD.decode(text).map_err(|e| PlatformError::UserData(e.to_string()))?)
+                Some(
+                    STANDARD
+                        .decode(text)
+                        .map_err(|e| PlatformError::UserData(e.to_string()))?,
+                )
             }
         };
-        Ok(Self { platform: Platform::Container, user_data, sku: get("TALOSSKU").unwrap_or_default() })
+        Ok(Self {
+            platform: Platform::Container,
+            user_data,
+            sku: get("TALOSSKU").unwrap_or_default(),
+        })
     }
 }
 
@@ -63,7 +71,12 @@ mod tests {
 
     #[test]
     fn a_container_brings_its_configuration_in_base64() {
-        let env = read(&[("PLATFORM", "container"), ("USERDATA", "dmVyc2lv\nbjogdjE="), ("TALOSSKU", "2CPU-2048RAM")]).unwrap();
+        let env = read(&[
+            ("PLATFORM", "container"),
+            ("USERDATA", "dmVyc2lv\nbjogdjE="),
+            ("TALOSSKU", "2CPU-2048RAM"),
+        ])
+        .unwrap();
         assert_eq!(env.user_data.as_deref(), Some(&b"version: v1"[..]));
         assert_eq!(env.sku, "2CPU-2048RAM");
     }

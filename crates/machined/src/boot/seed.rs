@@ -36,7 +36,10 @@ pub fn put(node: &Node, capability: HostCapability) -> anyhow::Result<()> {
     let store = &node.store;
     let cause = "the node started";
     store.put("runtime.HostController", "host", capability, cause)?;
-    let running = Version { name: version::NAME.to_owned(), version: version::TAG.to_owned() };
+    let running = Version {
+        name: version::NAME.to_owned(),
+        version: version::TAG.to_owned(),
+    };
     store.put("runtime.VersionController", "version", running, cause)?;
     let metadata = PlatformMetadata {
         platform: "container".to_owned(),
@@ -44,7 +47,12 @@ pub fn put(node: &Node, capability: HostCapability) -> anyhow::Result<()> {
         instance_type: node.environment.sku.clone(),
         ..PlatformMetadata::default()
     };
-    store.put("network.PlatformConfigApplyController", "platformmetadata", metadata, cause)?;
+    store.put(
+        "network.PlatformConfigApplyController",
+        "platformmetadata",
+        metadata,
+        cause,
+    )?;
     Ok(())
 }
 
@@ -62,7 +70,8 @@ pub fn accept(node: &Node, bytes: &[u8], keep: bool) -> anyhow::Result<()> {
     if keep {
         node.configs.save(text.as_bytes())?;
     }
-    node.store.put("config.Apply", CURRENT, MachineConfig(text), "loaded at start")?;
+    node.store
+        .put("config.Apply", CURRENT, MachineConfig(text), "loaded at start")?;
     Ok(())
 }
 
@@ -72,6 +81,7 @@ pub fn accept(node: &Node, bytes: &[u8], keep: bool) -> anyhow::Result<()> {
 /// As [`put`].
 pub fn acquired(node: &Node) -> anyhow::Result<()> {
     let status = AcquireConfigStatus::default();
-    node.store.put("config.AcquireController", "machine-config", status, "the node started")?;
+    node.store
+        .put("config.AcquireController", "machine-config", status, "the node started")?;
     Ok(())
 }

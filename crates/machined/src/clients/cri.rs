@@ -25,7 +25,9 @@ pub struct Cri {
 impl Cri {
     /// A client of the containerd behind a socket; nothing is connected yet.
     pub fn new(socket: &Path) -> Self {
-        Self { channel: super::unix_channel(socket, Some(super::CALL_TIMEOUT)) }
+        Self {
+            channel: super::unix_channel(socket, Some(super::CALL_TIMEOUT)),
+        }
     }
 
     fn runtime(&self) -> RuntimeServiceClient<Channel> {
@@ -37,7 +39,11 @@ impl Cri {
     /// # Errors
     /// It does not.
     pub async fn version(&self) -> anyhow::Result<String> {
-        let reply = self.runtime().version(proto::VersionRequest::default()).await.context("ask containerd")?;
+        let reply = self
+            .runtime()
+            .version(proto::VersionRequest::default())
+            .await
+            .context("ask containerd")?;
         Ok(reply.into_inner().runtime_version)
     }
 
@@ -47,7 +53,13 @@ impl Cri {
     /// containerd does not answer.
     pub async fn sandboxes(&self) -> anyhow::Result<Vec<PodSandbox>> {
         let request = proto::ListPodSandboxRequest {};
-        Ok(self.runtime().list_pod_sandbox(request).await.context("list pod sandboxes")?.into_inner().items)
+        Ok(self
+            .runtime()
+            .list_pod_sandbox(request)
+            .await
+            .context("list pod sandboxes")?
+            .into_inner()
+            .items)
     }
 
     /// All containers.
@@ -56,7 +68,13 @@ impl Cri {
     /// containerd does not answer.
     pub async fn containers(&self) -> anyhow::Result<Vec<Container>> {
         let request = proto::ListContainersRequest {};
-        Ok(self.runtime().list_containers(request).await.context("list containers")?.into_inner().containers)
+        Ok(self
+            .runtime()
+            .list_containers(request)
+            .await
+            .context("list containers")?
+            .into_inner()
+            .containers)
     }
 
     /// All images.
@@ -65,7 +83,12 @@ impl Cri {
     /// containerd does not answer.
     pub async fn images(&self) -> anyhow::Result<Vec<Image>> {
         let mut client = ImageServiceClient::new(self.channel.clone());
-        Ok(client.list_images(proto::ListImagesRequest {}).await.context("list images")?.into_inner().images)
+        Ok(client
+            .list_images(proto::ListImagesRequest {})
+            .await
+            .context("list images")?
+            .into_inner()
+            .images)
     }
 
     /// A container's main process and where its output is written.
@@ -73,8 +96,16 @@ impl Cri {
     /// # Errors
     /// containerd does not answer, or does not know it.
     pub async fn container_process(&self, id: &str) -> anyhow::Result<(Option<u32>, String)> {
-        let request = proto::ContainerStatusRequest { container_id: id.to_owned(), verbose: true };
-        let reply = self.runtime().container_status(request).await.context("ask for a container")?.into_inner();
+        let request = proto::ContainerStatusRequest {
+            container_id: id.to_owned(),
+            verbose: true,
+        };
+        let reply = self
+            .runtime()
+            .container_status(request)
+            .await
+            .context("ask for a container")?
+            .into_inner();
         Ok((pid(&reply.info), reply.status.map(|s| s.log_path).unwrap_or_default()))
     }
 
@@ -83,8 +114,15 @@ impl Cri {
     /// # Errors
     /// containerd does not answer, or does not know it.
     pub async fn sandbox_process(&self, id: &str) -> anyhow::Result<Option<u32>> {
-        let request = proto::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: true };
-        let reply = self.runtime().pod_sandbox_status(request).await.context("ask for a pod sandbox")?;
+        let request = proto::PodSandboxStatusRequest {
+            pod_sandbox_id: id.to_owned(),
+            verbose: true,
+        };
+        let reply = self
+            .runtime()
+            .pod_sandbox_status(request)
+            .await
+            .context("ask for a pod sandbox")?;
         Ok(pid(&reply.into_inner().info))
     }
 
@@ -95,11 +133,15 @@ impl Cri {
     pub async fn remove_sandbox(&self, id: &str) -> anyhow::Result<()> {
         let id = id.to_owned();
         self.runtime()
-            .stop_pod_sandbox(proto::StopPodSandboxRequest { pod_sandbox_id: id.clone() })
+            .stop_pod_sandbox(proto::StopPodSandboxRequest {
+                pod_sandbox_id: id.clone(),
+            })
             .await
             .with_context(|| format!("stop pod sandbox {id}"))?;
         self.runtime()
-            .remove_pod_sandbox(proto::RemovePodSandboxRequest { pod_sandbox_id: id.clone() })
+            .remove_pod_sandbox(proto::RemovePodSandboxRequest {
+                pod_sandbox_id: id.clone(),
+            })
             .await
             .with_context(|| format!("remove pod sandbox {id}"))?;
         Ok(())
@@ -107,8 +149,10 @@ impl Cri {
 }
 
 /// containerd's verbose answer has a JSON document under "info", with the process in it.
-fn pid(info: &BTreeMap<String, String>) -> Option<u32>
-{
+fn pid(info: &BTreeMap<String, String>) -> Option<u32> {
     let document: serde_json::Value = serde_json::from_str(info.get("info")?).ok()?;
-    document["pid"].as_u64().and_then(|p| u32::try_from(p).ok()).filter(|p| *p != 0)
+    document["pid"]
+        .as_u64()
+        .and_then(|p| u32::try_from(p).ok())
+        .filter(|p| *p != 0)
 }

@@ -39,7 +39,9 @@ impl Etcd {
     pub fn new(address: IpAddr, ca: &[u8], identity: &CertAndKey) -> anyhow::Result<Self> {
         let tls = pki::tls::client_config(ca, Some(identity)).context("make the TLS client of etcd")?;
         let connector = TlsConnector::from(std::sync::Arc::new(tls));
-        let endpoint = Endpoint::from_static("http://etcd").timeout(CALL_TIMEOUT).connect_timeout(CALL_TIMEOUT);
+        let endpoint = Endpoint::from_static("http://etcd")
+            .timeout(CALL_TIMEOUT)
+            .connect_timeout(CALL_TIMEOUT);
         let channel = endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let connector = connector.clone();
             async move {
@@ -61,7 +63,13 @@ impl Etcd {
     /// etcd does not answer.
     pub async fn members(&self, linearizable: bool) -> anyhow::Result<Vec<Member>> {
         let request = proto::MemberListRequest { linearizable };
-        Ok(self.cluster().member_list(request).await.context("list etcd members")?.into_inner().members)
+        Ok(self
+            .cluster()
+            .member_list(request)
+            .await
+            .context("list etcd members")?
+            .into_inner()
+            .members)
     }
 
     /// The member that answers: its id and the cluster's.
@@ -70,7 +78,11 @@ impl Etcd {
     /// etcd does not answer.
     pub async fn status(&self) -> anyhow::Result<StatusResponse> {
         let mut client = MaintenanceClient::new(self.channel.clone());
-        Ok(client.status(proto::StatusRequest {}).await.context("ask etcd for its status")?.into_inner())
+        Ok(client
+            .status(proto::StatusRequest {})
+            .await
+            .context("ask etcd for its status")?
+            .into_inner())
     }
 
     /// Adds a member that first learns.
@@ -78,8 +90,16 @@ impl Etcd {
     /// # Errors
     /// etcd does not answer or refuses.
     pub async fn add_learner(&self, peer_url: &str) -> anyhow::Result<MemberAddResponse> {
-        let request = proto::MemberAddRequest { peer_ur_ls: vec![peer_url.to_owned()], is_learner: true };
-        Ok(self.cluster().member_add(request).await.context("add an etcd member")?.into_inner())
+        let request = proto::MemberAddRequest {
+            peer_ur_ls: vec![peer_url.to_owned()],
+            is_learner: true,
+        };
+        Ok(self
+            .cluster()
+            .member_add(request)
+            .await
+            .context("add an etcd member")?
+            .into_inner())
     }
 
     /// Makes a learner a voter.

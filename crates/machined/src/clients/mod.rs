@@ -21,10 +21,8 @@ pub fn unix_channel(path: &Path, timeout: Option<Duration>) -> Channel {
         Some(timeout) => endpoint.timeout(timeout),
         None => endpoint,
     };
-    endpoint.connect_with_connector_lazy(tower::service_fn(
-        move |_: Uri| {
-            let path = path.clone();
-            async move { Ok::<_, std::io::Error>(TokioIo::new(tokio::net::UnixStream::connect(path).await?)) }
-        },
-    ))
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { Ok::<_, std::io::Error>(TokioIo::new(tokio::net::UnixStream::connect(path).await?)) }
+    }))
 }

@@ -20,9 +20,19 @@ fn is_global(address: IpAddr) -> bool {
 
 /// Links that Kubernetes' network plugins make; their addresses say nothing about where the node is.
 fn is_plugin_link(name: &str) -> bool {
-    ["cni", "flannel", "veth", "cilium", "lxc", "cali", "kube-ipvs", "kube-bridge", "nodelocaldns"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    [
+        "cni",
+        "flannel",
+        "veth",
+        "cilium",
+        "lxc",
+        "cali",
+        "kube-ipvs",
+        "kube-bridge",
+        "nodelocaldns",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
 }
 
 /// The sets of addresses, each also without and only with what belongs to Kubernetes' own networks.
@@ -43,7 +53,11 @@ pub fn node_addresses(addresses: All<AddressStatus>, filters: All<NodeAddressFil
     for set in ["current", "routed", "accumulative"] {
         outputs.insert(set, node_address(current.clone()));
         for (filter_id, filter) in filters.iter() {
-            let kept = current.iter().copied().filter(|p| filter_allows(filter, p.addr())).collect();
+            let kept = current
+                .iter()
+                .copied()
+                .filter(|p| filter_allows(filter, p.addr()))
+                .collect();
             outputs.insert(format!("{set}-{filter_id}"), node_address(kept));
         }
     }
@@ -54,7 +68,10 @@ pub fn node_addresses(addresses: All<AddressStatus>, filters: All<NodeAddressFil
 }
 
 fn node_address(addresses: Vec<Prefix>) -> NodeAddress {
-    NodeAddress { addresses, ..NodeAddress::default() }
+    NodeAddress {
+        addresses,
+        ..NodeAddress::default()
+    }
 }
 
 fn filter_allows(filter: &NodeAddressFilter, address: IpAddr) -> bool {
@@ -78,7 +95,12 @@ pub fn address_filters(config: One<MachineConfig>) -> anyhow::Result<Outputs<Nod
 fn cluster_subnets(config: &MachineConfig) -> anyhow::Result<Vec<Prefix>> {
     let config = parsed(config)?;
     let network = config::view::kubernetes_network(&config);
-    network.pod_subnets.iter().chain(&network.service_subnets).map(|s| Ok(s.parse()?)).collect()
+    network
+        .pod_subnets
+        .iter()
+        .chain(&network.service_subnets)
+        .map(|s| Ok(s.parse()?))
+        .collect()
 }
 
 /// Which addresses the kubelet may use as its own.
@@ -97,23 +119,43 @@ pub fn node_ip_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<Node
         valid_subnets.extend(families(false).then(|| "0.0.0.0/0".to_owned()));
         valid_subnets.extend(families(true).then(|| "::/0".to_owned()));
     }
-    Ok(Outputs::one("kubelet", NodeIPConfig { valid_subnets, exclude_subnets }))
+    Ok(Outputs::one(
+        "kubelet",
+        NodeIPConfig {
+            valid_subnets,
+            exclude_subnets,
+        },
+    ))
 }
 
 /// The kubelet's addresses: the first of each family that its configuration allows.
 pub fn node_ip(config: One<NodeIPConfig>, addresses: All<NodeAddress>) -> anyhow::Result<Outputs<NodeIP>> {
-    let Some(routed) = addresses.get("routed-no-k8s") else { return Ok(Outputs::none()) };
-    let subnets = |list: &[String]| list.iter().map(|s| Ok(s.parse()?)).collect::<anyhow::Result<Vec<Prefix>>>();
+    let Some(routed) = addresses.get("routed-no-k8s") else {
+        return Ok(Outputs::none());
+    };
+    let subnets = |list: &[String]| {
+        list.iter()
+            .map(|s| Ok(s.parse()?))
+            .collect::<anyhow::Result<Vec<Prefix>>>()
+    };
     let filter = NodeAddressFilter {
         include_subnets: subnets(&config.valid_subnets)?,
         exclude_subnets: subnets(&config.exclude_subnets)?,
     };
     let mut addresses: Vec<IpAddr> = Vec::new();
-    for candidate in routed.addresses.iter().map(Prefix::addr).filter(|a| filter_allows(&filter, *a)) {
+    for candidate in routed
+        .addresses
+        .iter()
+        .map(Prefix::addr)
+        .filter(|a| filter_allows(&filter, *a))
+    {
         if !addresses.iter().any(|a| a.is_ipv4() == candidate.is_ipv4()) {
             addresses.push(candidate);
         }
     }
-    Ok(if addresses.is_empty() { Outputs::none() } else { Outputs::one("kubelet", NodeIP { addresses }) })
+    Ok(if addresses.is_empty() {
+        Outputs::none()
+    } else {
+        Outputs::one("kubelet", NodeIP { addresses })
+    })
 }
-

@@ -21,13 +21,29 @@ fn control_plane(config: &MachineConfig) -> anyhow::Result<Option<std::sync::Arc
 
 /// What of the built-in manifests the configuration wants, and how.
 pub fn settings(config: One<MachineConfig>) -> anyhow::Result<Outputs<BootstrapManifestsConfig>> {
-    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let Some(config) = control_plane(&config)? else {
+        return Ok(Outputs::none());
+    };
     let network = view::kubernetes_network(&config);
     let proxy = view::proxy(&config);
     let core_dns = view::core_dns(&config);
-    let dns: Vec<IpAddr> = network.service_subnets.iter().filter_map(|s| nth_address(s, 10)).collect();
-    let of_family = |v4: bool| dns.iter().find(|a| a.is_ipv4() == v4).map(ToString::to_string).unwrap_or_default();
-    let extra = proxy.component.extra_args.iter().map(|(k, v)| (k.clone(), v.values().to_vec())).collect();
+    let dns: Vec<IpAddr> = network
+        .service_subnets
+        .iter()
+        .filter_map(|s| nth_address(s, 10))
+        .collect();
+    let of_family = |v4: bool| {
+        dns.iter()
+            .find(|a| a.is_ipv4() == v4)
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
+    let extra = proxy
+        .component
+        .extra_args
+        .iter()
+        .map(|(k, v)| (k.clone(), v.values().to_vec()))
+        .collect();
     let mode = (!proxy.mode.is_empty()).then_some(proxy.mode.as_str());
     let server = local_endpoint(&config);
     let (host, port) = host_and_port(&server);
@@ -78,7 +94,9 @@ fn host_and_port(url: &str) -> (String, String) {
 
 /// The manifests that the configuration brings in full.
 pub fn extra(config: One<MachineConfig>) -> anyhow::Result<Outputs<ExtraManifestsConfig>> {
-    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let Some(config) = control_plane(&config)? else {
+        return Ok(Outputs::none());
+    };
     let manifests = view::manifests(&config);
     let external = manifests.external.iter().map(|m| ExtraManifest {
         name: m.name.clone(),
@@ -92,7 +110,10 @@ pub fn extra(config: One<MachineConfig>) -> anyhow::Result<Outputs<ExtraManifest
         ..ExtraManifest::default()
     });
     let extra_manifests = external.chain(inline).collect();
-    Ok(Outputs::one("extra-manifests", ExtraManifestsConfig { extra_manifests }))
+    Ok(Outputs::one(
+        "extra-manifests",
+        ExtraManifestsConfig { extra_manifests },
+    ))
 }
 
 /// The objects to apply.
@@ -101,16 +122,21 @@ pub fn manifests(
     extra: One<ExtraManifestsConfig>,
     root: One<KubernetesRootSecrets>,
 ) -> anyhow::Result<Outputs<Manifest>> {
-    let token =
-        BootstrapToken { id: root.bootstrap_token_id.clone(), secret: root.bootstrap_token_secret.clone().into() };
-    let dns: Vec<IpAddr> =
-        [&settings.dns_service_ip, &settings.dns_service_ipv6].iter().filter_map(|a| a.parse().ok()).collect();
+    let token = BootstrapToken {
+        id: root.bootstrap_token_id.clone(),
+        secret: root.bootstrap_token_secret.clone().into(),
+    };
+    let dns: Vec<IpAddr> = [&settings.dns_service_ip, &settings.dns_service_ipv6]
+        .iter()
+        .filter_map(|a| a.parse().ok())
+        .collect();
     let mut rendered = render::bootstrap(&Input {
         server: &settings.server,
         token: Some(&token),
-        proxy: settings
-            .proxy_enabled
-            .then_some(Proxy { image: &settings.proxy_image, args: &settings.proxy_args }),
+        proxy: settings.proxy_enabled.then_some(Proxy {
+            image: &settings.proxy_image,
+            args: &settings.proxy_args,
+        }),
         coredns: settings.core_dns_enabled.then_some(CoreDns {
             image: &settings.core_dns_image,
             domain: &settings.cluster_domain,

@@ -75,8 +75,10 @@ impl Reconcile for Api {
         if let Some((certificates, left)) = self.issued.fresh(&key, now) {
             return Ok(Outcome::done(Outputs::one("api", certificates)).requeue(left));
         }
-        let mut certificates =
-            ApiCertificates { accepted_cas: root.accepted_cas.clone(), ..ApiCertificates::default() };
+        let mut certificates = ApiCertificates {
+            accepted_cas: root.accepted_cas.clone(),
+            ..ApiCertificates::default()
+        };
         if kind.0 == MachineKind::ControlPlane {
             let authority = Authority::from_pair(&root.issuing_ca).context("use machine.ca to issue certificates")?;
             certificates.server = authority.sign(&server(&names, now))?;
@@ -100,7 +102,13 @@ impl Reconcile for Api {
 fn server(names: &CertSAN, now: SystemTime) -> Request {
     Request {
         usage: Usage::Server,
-        ..Request::server(KeyKind::Ed25519, &names.fqdn, names.dns_names.clone(), names.ips.clone(), now)
+        ..Request::server(
+            KeyKind::Ed25519,
+            &names.fqdn,
+            names.dns_names.clone(),
+            names.ips.clone(),
+            now,
+        )
     }
     .with_ttl(API_LIFETIME)
 }
@@ -131,7 +139,10 @@ async fn from_trustd(
     let csr = Csr::create(&key, &names.fqdn, &[], &names.dns_names, &names.ips)?;
     let tls = pki::tls::client_config(&accepted, None)?;
     let signed = api::trustd::sign_request(&candidates, &tls, &root.token.clone().into(), &csr).await?;
-    Ok(CertAndKey { crt: signed.crt, key: key.to_pem()? })
+    Ok(CertAndKey {
+        crt: signed.crt,
+        key: key.to_pem()?,
+    })
 }
 
 /// trustd's own server certificate; control planes only.
@@ -158,8 +169,10 @@ impl Reconcile for Trustd {
             return Ok(Outcome::done(Outputs::one("trustd", certificates)).requeue(left));
         }
         let authority = Authority::from_pair(&root.issuing_ca).context("use machine.ca to issue certificates")?;
-        let certificates =
-            TrustdCertificates { accepted_cas: root.accepted_cas.clone(), server: authority.sign(&server(&names, now))? };
+        let certificates = TrustdCertificates {
+            accepted_cas: root.accepted_cas.clone(),
+            server: authority.sign(&server(&names, now))?,
+        };
         let left = self.issued.keep(key, certificates.clone(), API_LIFETIME, now);
         Ok(Outcome::done(Outputs::one("trustd", certificates)).requeue(left))
     }
@@ -175,7 +188,10 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         assert_eq!(issued.fresh(&"a", now), None);
         issued.keep("a", 7, Duration::from_secs(100), now);
-        assert_eq!(issued.fresh(&"a", now + Duration::from_secs(10)), Some((7, Duration::from_secs(40))));
+        assert_eq!(
+            issued.fresh(&"a", now + Duration::from_secs(10)),
+            Some((7, Duration::from_secs(40)))
+        );
         assert_eq!(issued.fresh(&"b", now + Duration::from_secs(10)), None);
         assert_eq!(issued.fresh(&"a", now + Duration::from_secs(50)), None);
     }

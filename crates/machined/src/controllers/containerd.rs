@@ -80,7 +80,10 @@ SystemdCgroup = false
 
 /// Credentials still live in the main configuration: `hosts.toml` has no place for them.
 fn auth_section(host: &str, auth: &RegistryAuth) -> String {
-    let mut out = format!("\n[plugins.'io.containerd.cri.v1.images'.registry.configs.{}.auth]\n", quoted(host));
+    let mut out = format!(
+        "\n[plugins.'io.containerd.cri.v1.images'.registry.configs.{}.auth]\n",
+        quoted(host)
+    );
     let fields = [
         ("username", auth.username.as_str()),
         ("password", auth.password.as_str()),
@@ -106,7 +109,11 @@ pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: Option<&RegistryTls>
     }
     for endpoint in &mirror.endpoints {
         let url = endpoint.url.trim_end_matches('/');
-        let url = if endpoint.override_path { url.to_owned() } else { format!("{url}/v2") };
+        let url = if endpoint.override_path {
+            url.to_owned()
+        } else {
+            format!("{url}/v2")
+        };
         let _ = writeln!(out, "\n[host.{}]", quoted(&url));
         let _ = writeln!(out, "capabilities = [\"pull\", \"resolve\"]");
         // The path is always given in full, so that it means the same with and without `overridePath`.

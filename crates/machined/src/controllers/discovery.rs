@@ -14,7 +14,9 @@ use crate::resources::network::{HostnameStatus, NodeAddress};
 /// The cluster's identity.
 pub fn info(config: One<MachineConfig>) -> anyhow::Result<Outputs<Info>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster() else { return Ok(Outputs::none()) };
+    let Some(cluster) = config.cluster() else {
+        return Ok(Outputs::none());
+    };
     let info = Info {
         cluster_id: cluster.id.clone().unwrap_or_default(),
         cluster_name: cluster.cluster_name.clone().unwrap_or_default(),
@@ -25,11 +27,16 @@ pub fn info(config: One<MachineConfig>) -> anyhow::Result<Outputs<Info>> {
 /// How the node finds others.
 pub fn discovery_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<DiscoveryConfig>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster() else { return Ok(Outputs::none()) };
+    let Some(cluster) = config.cluster() else {
+        return Ok(Outputs::none());
+    };
     let discovery = cluster.discovery.as_ref();
     let enabled = discovery.and_then(|d| d.enabled).unwrap_or_default();
     let registries = discovery.and_then(|d| d.registries.as_ref());
-    let kubernetes_off = registries.and_then(|r| r.kubernetes.as_ref()).and_then(|k| k.disabled).unwrap_or_default();
+    let kubernetes_off = registries
+        .and_then(|r| r.kubernetes.as_ref())
+        .and_then(|k| k.disabled)
+        .unwrap_or_default();
     let service = registries.and_then(|r| r.service.as_ref());
     let service_off = service.and_then(|s| s.disabled).unwrap_or_default();
     let endpoint = service.and_then(|s| s.endpoint.clone()).unwrap_or_default();
@@ -56,9 +63,13 @@ pub fn local_affiliate(
     nodename: Option<One<Nodename>>,
 ) -> anyhow::Result<Outputs<Affiliate>> {
     let config = parsed(&config)?;
-    let addresses: Vec<IpAddr> =
-        addresses.get("routed-no-k8s").map(|a| a.addresses.iter().map(resource::types::Prefix::addr).collect()).unwrap_or_default();
-    let control_plane = (kind.0 == MachineKind::ControlPlane).then(|| ControlPlane { port: api_port(&config).into() });
+    let addresses: Vec<IpAddr> = addresses
+        .get("routed-no-k8s")
+        .map(|a| a.addresses.iter().map(resource::types::Prefix::addr).collect())
+        .unwrap_or_default();
+    let control_plane = (kind.0 == MachineKind::ControlPlane).then(|| ControlPlane {
+        port: api_port(&config).into(),
+    });
     Ok(Outputs::one(
         identity.node_id.clone(),
         Affiliate {
@@ -102,16 +113,33 @@ pub fn members(affiliates: All<Affiliate>) -> Outputs<Member> {
         operating_system: a.operating_system.clone(),
         control_plane: a.control_plane.clone(),
     };
-    affiliates.iter().filter(|(_, a)| !a.nodename.is_empty()).map(|(_, a)| (a.nodename.clone(), member(a))).collect()
+    affiliates
+        .iter()
+        .filter(|(_, a)| !a.nodename.is_empty())
+        .map(|(_, a)| (a.nodename.clone(), member(a)))
+        .collect()
 }
 
 /// The API servers that members announced.
 pub fn endpoints(members: All<Member>) -> Outputs<Endpoint> {
-    let mut addresses: Vec<IpAddr> =
-        members.iter().filter(|(_, m)| m.control_plane.is_some()).flat_map(|(_, m)| m.addresses.clone()).collect();
+    let mut addresses: Vec<IpAddr> = members
+        .iter()
+        .filter(|(_, m)| m.control_plane.is_some())
+        .flat_map(|(_, m)| m.addresses.clone())
+        .collect();
     addresses.sort_unstable();
     addresses.dedup();
-    if addresses.is_empty() { Outputs::none() } else { Outputs::one("discovery", Endpoint { addresses, hosts: vec![] }) }
+    if addresses.is_empty() {
+        Outputs::none()
+    } else {
+        Outputs::one(
+            "discovery",
+            Endpoint {
+                addresses,
+                hosts: vec![],
+            },
+        )
+    }
 }
 
 /// Where the local balancer looks for API servers: the cluster's endpoint, this node's own, and members'.
@@ -163,11 +191,18 @@ pub fn kube_prism_config(
     endpoints: One<KubePrismEndpoints>,
 ) -> anyhow::Result<Outputs<KubePrismConfig>> {
     let config = parsed(&config)?;
-    let settings = config.machine().and_then(|m| m.features.as_ref()).and_then(|f| f.kube_prism.as_ref());
+    let settings = config
+        .machine()
+        .and_then(|m| m.features.as_ref())
+        .and_then(|f| f.kube_prism.as_ref());
     if !settings.and_then(|s| s.enabled).unwrap_or_default() {
         return Ok(Outputs::none());
     }
-    let port = settings.and_then(|s| s.port).and_then(|p| i64::try_from(p).ok()).unwrap_or(7445);
-    let config = KubePrismConfig { host: "127.0.0.1".to_owned(), port, endpoints: endpoints.endpoints.clone() };
+    let port = settings.and_then(|s| s.port).unwrap_or(7445);
+    let config = KubePrismConfig {
+        host: "127.0.0.1".to_owned(),
+        port,
+        endpoints: endpoints.endpoints.clone(),
+    };
     Ok(Outputs::one("k8s-loadbalancer-config", config))
 }

@@ -42,7 +42,11 @@ pub fn config(config: One<MachineConfig>, kind: One<MachineTypeResource>) -> any
     }
     let config = parsed(&config)?;
     let etcd = config.cluster().and_then(|c| c.etcd.clone()).unwrap_or_default();
-    let extra_args = etcd.extra_args.iter().map(|(name, value)| (name.clone(), value.values().to_vec().into())).collect();
+    let extra_args = etcd
+        .extra_args
+        .iter()
+        .map(|(name, value)| (name.clone(), value.values().to_vec().into()))
+        .collect();
     Ok(Outputs::one(
         "etcd",
         EtcdConfig {
@@ -61,7 +65,9 @@ pub fn spec(
     nodename: One<Nodename>,
     addresses: All<NodeAddress>,
 ) -> anyhow::Result<Outputs<EtcdSpec>> {
-    let Some(routed) = addresses.get("routed-no-k8s") else { return Ok(Outputs::none()) };
+    let Some(routed) = addresses.get("routed-no-k8s") else {
+        return Ok(Outputs::none());
+    };
     let all: Vec<IpAddr> = routed.addresses.iter().map(Prefix::addr).collect();
     let advertised_addresses = within(&all, &config.advertise_valid_subnets)?;
     if advertised_addresses.is_empty() {
@@ -101,7 +107,11 @@ fn within(addresses: &[IpAddr], subnets: &[String]) -> anyhow::Result<Vec<IpAddr
 pub fn files(root: One<EtcdRootSecrets>, secrets: One<EtcdSecrets>) -> anyhow::Result<Outputs<FileSpec>> {
     let mut files = Outputs::none();
     files.insert(format!("{PKI}/ca.crt"), etcd_file(&root.etcd_ca.crt)?);
-    let pairs = [("server", &secrets.etcd), ("peer", &secrets.etcd_peer), ("admin", &secrets.etcd_admin)];
+    let pairs = [
+        ("server", &secrets.etcd),
+        ("peer", &secrets.etcd_peer),
+        ("admin", &secrets.etcd_admin),
+    ];
     for (name, pair) in pairs {
         files.insert(format!("{PKI}/{name}.crt"), etcd_file(&pair.crt)?);
         files.insert(format!("{PKI}/{name}.key"), etcd_file(pair.key.expose())?);
@@ -110,13 +120,24 @@ pub fn files(root: One<EtcdRootSecrets>, secrets: One<EtcdSecrets>) -> anyhow::R
 }
 
 fn etcd_file(pem: &[u8]) -> anyhow::Result<FileSpec> {
-    Ok(file("etcd", std::str::from_utf8(pem).context("a certificate is not text")?, 0o400, ETCD_USER))
+    Ok(file(
+        "etcd",
+        std::str::from_utf8(pem).context("a certificate is not text")?,
+        0o400,
+        ETCD_USER,
+    ))
 }
 
 /// Whether etcd's certificates are on disk.
 pub fn pki_status(files: All<FileSetStatus>) -> Outputs<PKIStatus> {
-    let status = |set: &FileSetStatus| PKIStatus { ready: true, version: set.version.clone() };
-    files.get("etcd").map(|set| Outputs::one("etcd", status(set))).unwrap_or_default()
+    let status = |set: &FileSetStatus| PKIStatus {
+        ready: true,
+        version: set.version.clone(),
+    };
+    files
+        .get("etcd")
+        .map(|set| Outputs::one("etcd", status(set)))
+        .unwrap_or_default()
 }
 
 /// etcd's command line.
@@ -130,7 +151,11 @@ pub fn command_line(spec: &EtcdSpec, launch: &EtcdLaunch) -> anyhow::Result<Vec<
         listen_peer_addresses: spec.listen_peer_addresses.clone(),
         listen_client_addresses: spec.listen_client_addresses.clone(),
         image: spec.image.clone(),
-        extra_args: spec.extra_args.iter().map(|(k, v)| (k.clone(), v.values.clone())).collect(),
+        extra_args: spec
+            .extra_args
+            .iter()
+            .map(|(k, v)| (k.clone(), v.values.clone()))
+            .collect(),
     };
     let members = || {
         let pair = |m: &str| m.split_once('=').map(|(name, url)| (name.to_owned(), url.to_owned()));
@@ -142,13 +167,21 @@ pub fn command_line(spec: &EtcdSpec, launch: &EtcdLaunch) -> anyhow::Result<Vec<
         _ => Start::Restart,
     };
     let args = kubernetes::etcd::args(&etcd, &start)?;
-    Ok(std::iter::once(kubernetes::etcd::PROGRAM.to_owned()).chain(args).collect())
+    Ok(std::iter::once(kubernetes::etcd::PROGRAM.to_owned())
+        .chain(args)
+        .collect())
 }
 
 /// Decides how the member starts: from its data, as the first of a cluster, or by joining others.
 pub struct Launch;
 
-type LaunchInputs = (One<EtcdSpec>, All<EtcdLaunch>, All<Member>, One<EtcdRootSecrets>, One<EtcdSecrets>);
+type LaunchInputs = (
+    One<EtcdSpec>,
+    All<EtcdLaunch>,
+    All<Member>,
+    One<EtcdRootSecrets>,
+    One<EtcdSecrets>,
+);
 
 impl Reconcile for Launch {
     type Inputs = LaunchInputs;
@@ -163,10 +196,15 @@ impl Reconcile for Launch {
             // Decided once per boot: the arguments only matter to the first start.
             return Ok(Outcome::done(Outputs::one(LAUNCH, launch.spec().clone())));
         }
-        let Some(own) = spec.advertised_addresses.first() else { return Ok(Outcome::unchanged()) };
+        let Some(own) = spec.advertised_addresses.first() else {
+            return Ok(Outcome::unchanged());
+        };
         let peer_url = format!("https://{}", std::net::SocketAddr::from((*own, 2380)));
         let itself = format!("{}={peer_url}", spec.name);
-        let launch = |state: &str, initial_cluster: String| EtcdLaunch { state: state.to_owned(), initial_cluster };
+        let launch = |state: &str, initial_cluster: String| EtcdLaunch {
+            state: state.to_owned(),
+            initial_cluster,
+        };
         if data_exists() {
             return Ok(Outcome::done(Outputs::one(LAUNCH, launch("existing", itself))));
         }
@@ -181,7 +219,9 @@ impl Reconcile for Launch {
         for address in others {
             let etcd = Etcd::new(address, &root.etcd_ca.crt, &secrets.etcd_admin)?;
             match join(&etcd, &spec.name, &peer_url).await {
-                Ok(initial_cluster) => return Ok(Outcome::done(Outputs::one(LAUNCH, launch("joining", initial_cluster)))),
+                Ok(initial_cluster) => {
+                    return Ok(Outcome::done(Outputs::one(LAUNCH, launch("joining", initial_cluster))));
+                }
                 Err(error) => tracing::info!(%address, error = format!("{error:#}"), "joining etcd: not yet"),
             }
         }
@@ -196,8 +236,16 @@ async fn join(etcd: &Etcd, name: &str, peer_url: &str) -> anyhow::Result<String>
         members = etcd.add_learner(peer_url).await?.members;
     }
     let part = |m: &crate::clients::etcd::Member| {
-        let name = if m.peer_ur_ls.iter().any(|u| u == peer_url) { name } else { &m.name };
-        m.peer_ur_ls.iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(",")
+        let name = if m.peer_ur_ls.iter().any(|u| u == peer_url) {
+            name
+        } else {
+            &m.name
+        };
+        m.peer_ur_ls
+            .iter()
+            .map(|url| format!("{name}={url}"))
+            .collect::<Vec<_>>()
+            .join(",")
     };
     Ok(members.iter().map(part).collect::<Vec<_>>().join(","))
 }
@@ -206,7 +254,12 @@ async fn join(etcd: &Etcd, name: &str, peer_url: &str) -> anyhow::Result<String>
 pub struct Membership;
 
 impl Reconcile for Membership {
-    type Inputs = (One<EtcdSpec>, One<EtcdRootSecrets>, One<EtcdSecrets>, All<crate::resources::v1alpha1::Service>);
+    type Inputs = (
+        One<EtcdSpec>,
+        One<EtcdRootSecrets>,
+        One<EtcdSecrets>,
+        All<crate::resources::v1alpha1::Service>,
+    );
     type Outputs = Outputs<EtcdMember>;
 
     async fn reconcile(
@@ -220,15 +273,35 @@ impl Reconcile for Membership {
         let local = Etcd::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &root.etcd_ca.crt, &secrets.etcd_admin)?;
         let status = local.status().await?;
         let id = status.header.as_ref().map(|h| h.member_id).unwrap_or_default();
-        let outputs = Outputs::one("local", EtcdMember { member_id: format!("{id:016x}") });
+        let outputs = Outputs::one(
+            "local",
+            EtcdMember {
+                member_id: format!("{id:016x}"),
+            },
+        );
         if !status.is_learner {
             return Ok(Outcome::done(outputs));
         }
         // A learner cannot change the membership itself: a voter has to be asked.
-        for member in local.members(false).await?.iter().filter(|m| !m.is_learner && m.name != spec.name) {
-            let address = member.client_ur_ls.first().and_then(|u| u.strip_prefix("https://")).unwrap_or_default();
-            let Ok(address) = address.parse::<std::net::SocketAddr>() else { continue };
-            if Etcd::new(address.ip(), &root.etcd_ca.crt, &secrets.etcd_admin)?.promote(id).await.is_ok() {
+        for member in local
+            .members(false)
+            .await?
+            .iter()
+            .filter(|m| !m.is_learner && m.name != spec.name)
+        {
+            let address = member
+                .client_ur_ls
+                .first()
+                .and_then(|u| u.strip_prefix("https://"))
+                .unwrap_or_default();
+            let Ok(address) = address.parse::<std::net::SocketAddr>() else {
+                continue;
+            };
+            if Etcd::new(address.ip(), &root.etcd_ca.crt, &secrets.etcd_admin)?
+                .promote(id)
+                .await
+                .is_ok()
+            {
                 break;
             }
         }
@@ -241,8 +314,12 @@ impl Reconcile for Membership {
 /// # Errors
 /// etcd does not answer, or refuses.
 pub async fn leave(node: &crate::node::Node) -> anyhow::Result<()> {
-    let Some(root) = node.store.list::<EtcdRootSecrets>().into_iter().next() else { return Ok(()) };
-    let Some(secrets) = node.store.list::<EtcdSecrets>().into_iter().next() else { return Ok(()) };
+    let Some(root) = node.store.list::<EtcdRootSecrets>().into_iter().next() else {
+        return Ok(());
+    };
+    let Some(secrets) = node.store.list::<EtcdSecrets>().into_iter().next() else {
+        return Ok(());
+    };
     if !data_exists() {
         return Ok(());
     }

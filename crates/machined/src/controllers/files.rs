@@ -19,7 +19,10 @@ pub struct Files {
 impl Files {
     /// Files below a root.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), written: BTreeSet::new() }
+        Self {
+            root: root.to_owned(),
+            written: BTreeSet::new(),
+        }
     }
 
     fn place(&self, path: &str) -> PathBuf {
@@ -52,8 +55,12 @@ impl Reconcile for Files {
             }
         }
         self.written = wanted;
-        let status = |hash: Sha256| FileSetStatus { version: short(&hash.finalize()) };
-        Ok(Outcome::done(sets.into_iter().map(|(set, hash)| (set, status(hash))).collect()))
+        let status = |hash: Sha256| FileSetStatus {
+            version: short(&hash.finalize()),
+        };
+        Ok(Outcome::done(
+            sets.into_iter().map(|(set, hash)| (set, status(hash))).collect(),
+        ))
     }
 }
 
@@ -79,5 +86,10 @@ fn write(place: &Path, file: &FileSpec) -> anyhow::Result<()> {
 
 /// A file for [`Files`] to write.
 pub fn file(set: &str, contents: impl Into<String>, mode: u32, owner: u32) -> FileSpec {
-    FileSpec { set: set.to_owned(), contents: contents.into(), mode, owner }
+    FileSpec {
+        set: set.to_owned(),
+        contents: contents.into(),
+        mode,
+        owner,
+    }
 }

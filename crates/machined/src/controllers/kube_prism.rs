@@ -41,7 +41,9 @@ impl Reconcile for KubePrism {
             self.running = None;
             self.running = Some(start(address, cx).await?);
         }
-        let Some(running) = &self.running else { return Ok(Outcome::unchanged()) };
+        let Some(running) = &self.running else {
+            return Ok(Outcome::unchanged());
+        };
         let upstreams = upstreams(&config).await;
         running.upstreams.send_if_modified(|current| {
             let changed = *current != upstreams;
@@ -49,7 +51,10 @@ impl Reconcile for KubePrism {
             changed
         });
         let healthy = running.health.borrow().values().any(|h| *h);
-        let status = KubePrismStatus { host: address.to_string(), healthy };
+        let status = KubePrismStatus {
+            host: address.to_string(),
+            healthy,
+        };
         Ok(Outcome::done(Outputs::one("k8s-loadbalancer", status)))
     }
 
@@ -60,7 +65,9 @@ impl Reconcile for KubePrism {
 }
 
 async fn start(address: SocketAddr, cx: &Context) -> anyhow::Result<Running> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address} for the API balancer"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address} for the API balancer"))?;
     let (upstreams, receiver) = watch::channel(Upstreams::new());
     let (sender, health) = watch::channel(Health::new());
     let serving = tokio::spawn(async move {
@@ -74,14 +81,21 @@ async fn start(address: SocketAddr, cx: &Context) -> anyhow::Result<Running> {
             waker.wake();
         }
     });
-    Ok(Running { address, upstreams, health, tasks: [serving, watching] })
+    Ok(Running {
+        address,
+        upstreams,
+        health,
+        tasks: [serving, watching],
+    })
 }
 
 /// Addresses of the endpoints; a name that does not resolve now is left out and tried again at the next change.
 async fn upstreams(config: &KubePrismConfig) -> Upstreams {
     let mut found = Upstreams::new();
     for endpoint in &config.endpoints {
-        let Ok(port) = u16::try_from(endpoint.port) else { continue };
+        let Ok(port) = u16::try_from(endpoint.port) else {
+            continue;
+        };
         let addresses: Vec<IpAddr> = match (endpoint.host.as_str(), endpoint.host.parse()) {
             ("localhost", _) => vec![Ipv4Addr::LOCALHOST.into()],
             (_, Ok(address)) => vec![address],

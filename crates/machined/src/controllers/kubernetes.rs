@@ -53,7 +53,9 @@ fn same<T: serde::de::DeserializeOwned>(value: &impl serde::Serialize) -> anyhow
 fn component(view: &ComponentView, versions: Versions) -> anyhow::Result<Component> {
     let quantities = |value: Option<&Value>| -> BTreeMap<String, String> {
         let entries = value.and_then(Value::as_object).into_iter().flatten();
-        entries.map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), ToOwned::to_owned))).collect()
+        entries
+            .map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), ToOwned::to_owned)))
+            .collect()
     };
     let resources = view.resources.clone().unwrap_or_default();
     Ok(Component {
@@ -79,12 +81,16 @@ fn component(view: &ComponentView, versions: Versions) -> anyhow::Result<Compone
 }
 
 fn extra_args(args: &config::schema::types::Args) -> crate::kubernetes::ExtraArgs {
-    args.iter().map(|(name, value)| (name.clone(), value.values().to_vec())).collect()
+    args.iter()
+        .map(|(name, value)| (name.clone(), value.values().to_vec()))
+        .collect()
 }
 
 /// The API server as the configuration wants it.
 pub fn api_server_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::APIServerConfig>> {
-    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let Some(config) = control_plane(&config)? else {
+        return Ok(Outputs::none());
+    };
     let view = view::api_server(&config);
     let server = ApiServer {
         component: component(&view.component, Versions::default())?,
@@ -98,10 +104,10 @@ pub fn api_server_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<s
 }
 
 /// The controller manager as the configuration wants it.
-pub fn controller_manager_config(
-    config: One<MachineConfig>,
-) -> anyhow::Result<Outputs<spec::ControllerManagerConfig>> {
-    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+pub fn controller_manager_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::ControllerManagerConfig>> {
+    let Some(config) = control_plane(&config)? else {
+        return Ok(Outputs::none());
+    };
     let view = view::controller_manager(&config);
     let network = view::kubernetes_network(&config);
     let manager = ControllerManager {
@@ -116,15 +122,26 @@ pub fn controller_manager_config(
 }
 
 fn cloud_provider(config: &Config) -> String {
-    let external = config.cluster().and_then(|c| c.external_cloud_provider.as_ref()).and_then(|e| e.enabled);
-    if external.unwrap_or_default() { "external".to_owned() } else { String::new() }
+    let external = config
+        .cluster()
+        .and_then(|c| c.external_cloud_provider.as_ref())
+        .and_then(|e| e.enabled);
+    if external.unwrap_or_default() {
+        "external".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 /// The scheduler as the configuration wants it.
 pub fn scheduler_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::SchedulerConfig>> {
-    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let Some(config) = control_plane(&config)? else {
+        return Ok(Outputs::none());
+    };
     let view = view::scheduler(&config);
-    let scheduler = Scheduler { component: component(&view.component, Versions::default())? };
+    let scheduler = Scheduler {
+        component: component(&view.component, Versions::default())?,
+    };
     let mut spec: spec::SchedulerConfig = same(&scheduler)?;
     spec.enabled = view.component.enabled;
     Ok(Outputs::one("kube-scheduler", spec))
@@ -139,12 +156,17 @@ fn object(value: Option<Value>) -> Map<String, Value> {
 
 /// Configuration files of the control plane's pods.
 pub fn config_files(config: One<MachineConfig>) -> anyhow::Result<Outputs<FileSpec>> {
-    let Some(config) = control_plane(&config)? else { return Ok(Outputs::none()) };
+    let Some(config) = control_plane(&config)? else {
+        return Ok(Outputs::none());
+    };
     let server = view::api_server(&config);
     let mut admission: Vec<AdmissionPlugin> = server
         .admission
         .iter()
-        .map(|(name, value)| AdmissionPlugin { name: name.clone(), configuration: object(Some(value.clone())) })
+        .map(|(name, value)| AdmissionPlugin {
+            name: name.clone(),
+            configuration: object(Some(value.clone())),
+        })
         .collect();
     if admission.is_empty() {
         admission = default_admission();
@@ -152,7 +174,11 @@ pub fn config_files(config: One<MachineConfig>) -> anyhow::Result<Outputs<FileSp
     let chain: Vec<Authorizer> = server
         .authorizers
         .iter()
-        .map(|a| Authorizer { kind: a.kind.clone(), name: a.name.clone(), webhook: object(a.webhook.clone()) })
+        .map(|a| Authorizer {
+            kind: a.kind.clone(),
+            name: a.name.clone(),
+            webhook: object(a.webhook.clone()),
+        })
         .collect();
     let scheduler = object(view::scheduler(&config).config);
     let rendered = files::configs(&files::Configs {
@@ -169,7 +195,11 @@ fn specs(set: &str, files: Vec<File>) -> anyhow::Result<Outputs<FileSpec>> {
     files
         .into_iter()
         .map(|f| {
-            let contents = f.content.expose_str().with_context(|| format!("{} is not text", f.path))?.to_owned();
+            let contents = f
+                .content
+                .expose_str()
+                .with_context(|| format!("{} is not text", f.path))?
+                .to_owned();
             Ok((f.path, file(set, contents, 0o400, f.owner)))
         })
         .collect()
@@ -185,7 +215,10 @@ pub fn secret_files(
 ) -> anyhow::Result<Outputs<FileSpec>> {
     let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
     let secret = |text: &str| (!text.is_empty()).then(|| pki::Secret::from(text.to_owned()));
-    let (secretbox, aescbc) = (secret(&root.secretbox_encryption_secret), secret(&root.aes_cbc_encryption_secret));
+    let (secretbox, aescbc) = (
+        secret(&root.secretbox_encryption_secret),
+        secret(&root.aes_cbc_encryption_secret),
+    );
     let rendered = files::secrets(&files::Secrets {
         kubernetes_ca: &root.issuing_ca,
         accepted_cas: &accepted,
@@ -209,14 +242,26 @@ pub fn secret_files(
 
 /// Whether the control plane's secrets are on disk.
 pub fn secret_status(files: All<FileSetStatus>) -> Outputs<spec::SecretStatus> {
-    let status = |set: &FileSetStatus| spec::SecretStatus { ready: true, version: set.version.clone() };
-    files.get(SECRET_SET).map(|s| Outputs::one("static-pods", status(s))).unwrap_or_default()
+    let status = |set: &FileSetStatus| spec::SecretStatus {
+        ready: true,
+        version: set.version.clone(),
+    };
+    files
+        .get(SECRET_SET)
+        .map(|s| Outputs::one("static-pods", status(s)))
+        .unwrap_or_default()
 }
 
 /// Whether the control plane's configuration files are on disk.
 pub fn config_status(files: All<FileSetStatus>) -> Outputs<spec::ConfigStatus> {
-    let status = |set: &FileSetStatus| spec::ConfigStatus { ready: true, version: set.version.clone() };
-    files.get(CONFIG_SET).map(|s| Outputs::one("static-pods", status(s))).unwrap_or_default()
+    let status = |set: &FileSetStatus| spec::ConfigStatus {
+        ready: true,
+        version: set.version.clone(),
+    };
+    files
+        .get(CONFIG_SET)
+        .map(|s| Outputs::one("static-pods", status(s)))
+        .unwrap_or_default()
 }
 
 /// The control plane's pods, once what they read is there.
@@ -239,7 +284,10 @@ pub fn static_pods(
     if manager.enabled {
         let mut rendered: ControllerManager = same(&*manager)?;
         rendered.component.versions = versions(manager.resource().version());
-        pods.insert("kube-controller-manager", spec::StaticPod(static_pods::controller_manager(&rendered)?));
+        pods.insert(
+            "kube-controller-manager",
+            spec::StaticPod(static_pods::controller_manager(&rendered)?),
+        );
     }
     if scheduler.enabled {
         let mut rendered: Scheduler = same(&*scheduler)?;
@@ -254,7 +302,10 @@ pub fn extra_static_pods(config: One<MachineConfig>) -> anyhow::Result<Outputs<s
     let config = parsed(&config)?;
     let mut pods = Outputs::none();
     for pod in view::static_pods(&config) {
-        let name = pod["metadata"]["name"].as_str().context("machine.pods: a pod has no metadata.name")?.to_owned();
+        let name = pod["metadata"]["name"]
+            .as_str()
+            .context("machine.pods: a pod has no metadata.name")?
+            .to_owned();
         let namespace = pod["metadata"]["namespace"].as_str().unwrap_or("default").to_owned();
         pods.insert(format!("{namespace}-{name}"), spec::StaticPod(pod));
     }
@@ -267,7 +318,11 @@ pub fn nodename(
     hostname: One<crate::resources::network::HostnameStatus>,
 ) -> anyhow::Result<Outputs<spec::Nodename>> {
     let settings = view::node_settings(&*parsed(&config)?);
-    let name = if settings.register_with_fqdn { super::discovery::fqdn(&hostname) } else { hostname.hostname.clone() };
+    let name = if settings.register_with_fqdn {
+        super::discovery::fqdn(&hostname)
+    } else {
+        hostname.hostname.clone()
+    };
     Ok(Outputs::one(
         "nodename",
         spec::Nodename {
@@ -288,7 +343,12 @@ pub fn kubelet_config(
     let settings = view::node_settings(&config);
     let network = view::kubernetes_network(&config);
     let dns = if kubelet.cluster_dns.is_empty() {
-        network.service_subnets.iter().filter_map(|s| nth_address(s, 10)).map(|a| a.to_string()).collect()
+        network
+            .service_subnets
+            .iter()
+            .filter_map(|s| nth_address(s, 10))
+            .map(|a| a.to_string())
+            .collect()
     } else {
         kubelet.cluster_dns.clone()
     };
@@ -298,16 +358,29 @@ pub fn kubelet_config(
             image: kubelet.image.clone(),
             cluster_dns: dns,
             cluster_domain: network.dns_domain,
-            extra_args: extra_args(&kubelet.extra_args).into_iter().map(|(k, v)| (k, v.into())).collect(),
+            extra_args: extra_args(&kubelet.extra_args)
+                .into_iter()
+                .map(|(k, v)| (k, v.into()))
+                .collect(),
             extra_mounts: same(&kubelet.extra_mounts.iter().map(mount).collect::<Vec<_>>())?,
-            extra_config: kubelet.extra_config.clone().map(|v| same(&v)).transpose()?.unwrap_or_default(),
+            extra_config: kubelet
+                .extra_config
+                .clone()
+                .map(|v| same(&v))
+                .transpose()?
+                .unwrap_or_default(),
             cloud_provider_external: cloud_provider(&config) == "external",
             default_runtime_seccomp_enabled: kubelet.default_seccomp_profile,
             skip_node_registration: settings.skip_registration,
             static_pod_list_url: server.url.clone(),
             disable_manifests_directory: kubelet.disable_manifests_directory,
             enable_fs_quota_monitoring: false,
-            credential_provider_config: kubelet.credential_providers.clone().map(|v| same(&v)).transpose()?.unwrap_or_default(),
+            credential_provider_config: kubelet
+                .credential_providers
+                .clone()
+                .map(|v| same(&v))
+                .transpose()?
+                .unwrap_or_default(),
             allow_scheduling_on_control_plane: settings.allow_scheduling_on_control_planes,
         },
     ))
@@ -328,11 +401,19 @@ pub fn kubelet_spec(
     host: One<HostCapability>,
 ) -> anyhow::Result<Outputs<spec::KubeletSpec>> {
     let mut input: Kubelet = same(&*kubelet)?;
-    input.extra_args = kubelet.extra_args.iter().map(|(k, v)| (k.clone(), v.values.clone())).collect();
+    input.extra_args = kubelet
+        .extra_args
+        .iter()
+        .map(|(k, v)| (k.clone(), v.values.clone()))
+        .collect();
     input.nodename = nodename.nodename.clone();
     input.node_ips.clone_from(&addresses.addresses);
     input.control_plane = kind.0 == MachineKind::ControlPlane;
-    input.host = Host { container: host.mode == "container", cgroup_v1: host.cgroups != "v2", ..Host::default() };
+    input.host = Host {
+        container: host.mode == "container",
+        cgroup_v1: host.cgroups != "v2",
+        ..Host::default()
+    };
     let rendered = kubelet::render(&input)?;
     Ok(Outputs::one(
         "kubelet",
@@ -360,7 +441,13 @@ pub fn kubelet_files(
         secret: secrets.bootstrap_token_secret.clone().into(),
     };
     let join = kubelet_bootstrap_kubeconfig(&local_endpoint(&config), &ca, &token)?;
-    let text = |bytes: &[u8]| anyhow::Ok(std::str::from_utf8(bytes).context("a certificate is not text")?.to_owned());
+    let text = |bytes: &[u8]| {
+        anyhow::Ok(
+            std::str::from_utf8(bytes)
+                .context("a certificate is not text")?
+                .to_owned(),
+        )
+    };
     let mut files = Outputs::none();
     let mut add = |path: &str, contents: String, mode: u32| files.insert(path, file("kubelet", contents, mode, 0));
     add(kubelet::CONFIG, serde_json::to_string_pretty(&spec.config)?, 0o600);
@@ -376,13 +463,19 @@ pub fn node_labels(
 ) -> anyhow::Result<Outputs<spec::NodeLabelSpec>> {
     let mut labels = view::node_settings(&*parsed(&config)?).labels;
     labels.extend(kubelet::own_labels(kind.0 == MachineKind::ControlPlane));
-    Ok(labels.into_iter().map(|(key, value)| (key.clone(), spec::NodeLabelSpec { key, value })).collect())
+    Ok(labels
+        .into_iter()
+        .map(|(key, value)| (key.clone(), spec::NodeLabelSpec { key, value }))
+        .collect())
 }
 
 /// Annotations the configuration gives this node.
 pub fn node_annotations(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::NodeAnnotationSpec>> {
     let annotations = view::node_settings(&*parsed(&config)?).annotations;
-    Ok(annotations.into_iter().map(|(key, value)| (key.clone(), spec::NodeAnnotationSpec { key, value })).collect())
+    Ok(annotations
+        .into_iter()
+        .map(|(key, value)| (key.clone(), spec::NodeAnnotationSpec { key, value }))
+        .collect())
 }
 
 /// Taints the configuration gives this node (`key: value:Effect`), and that of control planes.
@@ -394,12 +487,23 @@ pub fn node_taints(
     let mut taints = Outputs::none();
     for (key, text) in &settings.taints {
         let (value, effect) = text.rsplit_once(':').unwrap_or(("", text));
-        let spec = spec::NodeTaintSpec { key: key.clone(), effect: effect.to_owned(), value: value.to_owned() };
+        let spec = spec::NodeTaintSpec {
+            key: key.clone(),
+            effect: effect.to_owned(),
+            value: value.to_owned(),
+        };
         taints.insert(key.clone(), spec);
     }
     if kind.0 == MachineKind::ControlPlane && !settings.allow_scheduling_on_control_planes {
         let key = kubelet::CONTROL_PLANE_TAINT.to_owned();
-        taints.insert(key.clone(), spec::NodeTaintSpec { key, effect: "NoSchedule".to_owned(), value: String::new() });
+        taints.insert(
+            key.clone(),
+            spec::NodeTaintSpec {
+                key,
+                effect: "NoSchedule".to_owned(),
+                value: String::new(),
+            },
+        );
     }
     Ok(taints)
 }
@@ -407,10 +511,18 @@ pub fn node_taints(
 /// The static endpoint of the control plane.
 pub fn static_endpoint(config: One<MachineConfig>) -> anyhow::Result<Outputs<spec::Endpoint>> {
     let config = parsed(&config)?;
-    let Some((host, _)) = super::discovery::control_plane_endpoint(&config) else { return Ok(Outputs::none()) };
+    let Some((host, _)) = super::discovery::control_plane_endpoint(&config) else {
+        return Ok(Outputs::none());
+    };
     let endpoint = match host.parse::<IpAddr>() {
-        Ok(address) => spec::Endpoint { addresses: vec![address], hosts: vec![] },
-        Err(_) => spec::Endpoint { addresses: vec![], hosts: vec![host] },
+        Ok(address) => spec::Endpoint {
+            addresses: vec![address],
+            hosts: vec![],
+        },
+        Err(_) => spec::Endpoint {
+            addresses: vec![],
+            hosts: vec![host],
+        },
     };
     Ok(Outputs::one("controlplane", endpoint))
 }

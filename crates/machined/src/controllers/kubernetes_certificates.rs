@@ -79,7 +79,10 @@ impl Reconcile for Dynamic {
         }
         let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
         let aggregator = Authority::from_pair(&root.aggregator_ca).context("use cluster.aggregatorCA")?;
-        let names = Names { dns: names.dns_names.clone(), ips: names.ips.clone() };
+        let names = Names {
+            dns: names.dns_names.clone(),
+            ips: names.ips.clone(),
+        };
         let issued = kubernetes::issue(&authority, &aggregator, &names, now)?;
         let certs = KubernetesDynamicCerts {
             api_server: issued.api_server,
@@ -108,7 +111,10 @@ impl Reconcile for Kubeconfigs {
             return Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left));
         }
         let config = parsed(&config)?;
-        let admin = config.cluster().and_then(|c| c.admin_kubeconfig.as_ref()).and_then(|a| a.cert_lifetime);
+        let admin = config
+            .cluster()
+            .and_then(|c| c.admin_kubeconfig.as_ref())
+            .and_then(|a| a.cert_lifetime);
         let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
         let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
         let local = root.local_endpoint.to_string();
@@ -123,7 +129,9 @@ impl Reconcile for Kubeconfigs {
             localhost_admin_kubeconfig: make(Client::LocalhostAdmin, &local, LIFETIME)?,
             admin_kubeconfig: make(Client::Admin, &server, admin.unwrap_or(LIFETIME))?,
         };
-        let left = self.issued.keep(key, secrets.clone(), admin.unwrap_or(LIFETIME).min(LIFETIME), now);
+        let left = self
+            .issued
+            .keep(key, secrets.clone(), admin.unwrap_or(LIFETIME).min(LIFETIME), now);
         Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left))
     }
 }

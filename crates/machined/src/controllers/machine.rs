@@ -31,7 +31,9 @@ pub fn maintenance(
     if config.is_some() {
         return Outputs::none();
     }
-    let reachable = addresses.get("current").map(|a| a.addresses.iter().map(Prefix::addr).collect());
+    let reachable = addresses
+        .get("current")
+        .map(|a| a.addresses.iter().map(Prefix::addr).collect());
     let service = MaintenanceServiceConfig {
         listen_address: ":50000".to_owned(),
         reachable_addresses: reachable.unwrap_or_default(),
@@ -41,12 +43,21 @@ pub fn maintenance(
 
 /// How the machine API is served once there is a configuration.
 pub fn api_service(_config: One<MachineConfig>) -> Outputs<APIServiceConfig> {
-    Outputs::one("apid", APIServiceConfig { listen_address: ":50000".to_owned(), ..APIServiceConfig::default() })
+    Outputs::one(
+        "apid",
+        APIServiceConfig {
+            listen_address: ":50000".to_owned(),
+            ..APIServiceConfig::default()
+        },
+    )
 }
 
 /// The authorities that registries are trusted by: the distribution's bundle.
 pub fn trusted_roots() -> rustls::RootCertStore {
-    match std::fs::read(CA_BUNDLE).map_err(anyhow::Error::from).and_then(|pem| Ok(pki::tls::roots(&pem)?)) {
+    match std::fs::read(CA_BUNDLE)
+        .map_err(anyhow::Error::from)
+        .and_then(|pem| Ok(pki::tls::roots(&pem)?))
+    {
         Ok(roots) => roots,
         Err(error) => {
             tracing::warn!("no authorities in {CA_BUNDLE}: registries need their own configured: {error:#}");

@@ -8,7 +8,9 @@ use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use crate::events::Events;
 use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
 use crate::resources::k8s::{NodeStatus, Nodename, StaticPodStatus};
-use crate::resources::runtime::{MachineStage, MachineStatus, MachineStatusStatus, MaintenanceServiceConfig, UnmetCondition};
+use crate::resources::runtime::{
+    MachineStage, MachineStatus, MachineStatusStatus, MaintenanceServiceConfig, UnmetCondition,
+};
 use crate::resources::v1alpha1::Service;
 use crate::sequence::{Sequence, Sequencer};
 
@@ -25,7 +27,12 @@ pub struct Status {
 impl Status {
     /// A machine that begins to boot.
     pub fn new(sequencer: Sequencer, events: Events) -> Self {
-        Self { sequencer, events, booted: false, last: None }
+        Self {
+            sequencer,
+            events,
+            booted: false,
+            last: None,
+        }
     }
 }
 
@@ -68,7 +75,13 @@ impl Reconcile for Status {
             (None, _, _) => MachineStage::Booting,
         };
         let ready = unmet.is_empty() && matches!(stage, MachineStage::Running | MachineStage::Maintenance);
-        let status = MachineStatus { stage, status: MachineStatusStatus { ready, unmet_conditions: unmet } };
+        let status = MachineStatus {
+            stage,
+            status: MachineStatusStatus {
+                ready,
+                unmet_conditions: unmet,
+            },
+        };
         if self.last.as_ref() != Some(&status) {
             self.events.publish("machine.MachineStatusEvent", &message(&status), "");
             self.last = Some(status.clone());
@@ -78,7 +91,10 @@ impl Reconcile for Status {
 }
 
 fn condition(name: &str, reason: String) -> UnmetCondition {
-    UnmetCondition { name: name.to_owned(), reason }
+    UnmetCondition {
+        name: name.to_owned(),
+        reason,
+    }
 }
 
 fn missing_services(control_plane: bool, services: &All<Service>) -> Option<UnmetCondition> {
@@ -99,7 +115,10 @@ fn missing_services(control_plane: bool, services: &All<Service>) -> Option<Unme
 
 fn node_condition(name: &str, nodes: &All<NodeStatus>) -> Option<UnmetCondition> {
     match nodes.get(name) {
-        None => Some(condition("nodeReady", format!("node \"{name}\" status is not available yet"))),
+        None => Some(condition(
+            "nodeReady",
+            format!("node \"{name}\" status is not available yet"),
+        )),
         Some(node) if !node.node_ready => Some(condition("nodeReady", format!("node \"{name}\" is not ready"))),
         Some(_) => None,
     }
@@ -113,7 +132,9 @@ fn pod_condition(pods: &All<StaticPodStatus>) -> Option<UnmetCondition> {
 /// A pod's own word on whether it is ready.
 pub(super) fn is_ready(status: &serde_json::Value) -> bool {
     let conditions = status["conditions"].as_array().into_iter().flatten();
-    conditions.into_iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+    conditions
+        .into_iter()
+        .any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 fn message(status: &MachineStatus) -> MachineStatusEvent {
@@ -127,9 +148,12 @@ fn message(status: &MachineStatus) -> MachineStatusEvent {
         MachineStage::ShuttingDown => Wire::ShuttingDown,
         MachineStage::Resetting => Wire::Resetting,
         MachineStage::Upgrading => Wire::Upgrading,
-        _ => Wire::Unknown,
+        MachineStage::Unknown => Wire::Unknown,
     };
-    let unmet = |c: &UnmetCondition| event::machine_status::UnmetCondition { name: c.name.clone(), reason: c.reason.clone() };
+    let unmet = |c: &UnmetCondition| event::machine_status::UnmetCondition {
+        name: c.name.clone(),
+        reason: c.reason.clone(),
+    };
     MachineStatusEvent {
         stage: stage.into(),
         status: Some(event::MachineStatus {

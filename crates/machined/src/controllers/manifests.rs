@@ -43,8 +43,7 @@ impl Reconcile for Apply {
         if !services.get("etcd").is_some_and(|s| s.healthy) || manifests.is_empty() {
             return Ok(Outcome::unchanged());
         }
-        let key: Vec<(String, String)> =
-            manifests.iter().map(|(id, m)| (id.to_owned(), m.to_yaml())).collect();
+        let key: Vec<(String, String)> = manifests.iter().map(|(id, m)| (id.to_owned(), m.to_yaml())).collect();
         if let Some((done, status)) = &self.applied
             && *done == key
         {
@@ -64,7 +63,9 @@ impl Reconcile for Apply {
             }
             names.push(id.to_owned());
         }
-        let status = ManifestStatus { manifests_applied: names };
+        let status = ManifestStatus {
+            manifests_applied: names,
+        };
         self.applied = Some((key, status.clone()));
         Ok(Outcome::done(Outputs::one("manifests", status)))
     }

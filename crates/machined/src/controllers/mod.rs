@@ -70,7 +70,10 @@ pub fn graph(world: &World) -> Graph {
 
 /// The machine itself: type, addresses, files, services.
 fn machine(graph: Graph, world: &World) -> Graph {
-    let puller = registries::NodePuller { puller: world.puller.clone(), roots: Arc::new(machine::trusted_roots()) };
+    let puller = registries::NodePuller {
+        puller: world.puller.clone(),
+        roots: Arc::new(machine::trusted_roots()),
+    };
     graph
         .derive("config.MachineTypeController", machine::machine_type)
         .derive("runtime.MaintenanceConfigController", machine::maintenance)
@@ -85,7 +88,10 @@ fn machine(graph: Graph, world: &World) -> Graph {
         .derive("runtime.ContainerRuntimeServiceController", services::container_runtime)
         .derive("runtime.EtcdServiceController", services::etcd)
         .derive("runtime.KubeletServiceController", services::kubelet)
-        .reconcile("v1alpha1.ServiceController", run::Services::new(world.supervisor.clone()))
+        .reconcile(
+            "v1alpha1.ServiceController",
+            run::Services::new(world.supervisor.clone()),
+        )
         .reconcile(
             "runtime.MachineStatusController",
             machine_status::Status::new(world.sequencer.clone(), world.events.clone()),
@@ -103,8 +109,14 @@ fn secrets(graph: Graph) -> Graph {
         .reconcile("secrets.APIController", certificates::Api::default())
         .reconcile("secrets.TrustdController", certificates::Trustd::default())
         .reconcile("secrets.EtcdController", kubernetes_certificates::Etcd::default())
-        .reconcile("secrets.KubernetesDynamicCertsController", kubernetes_certificates::Dynamic::default())
-        .reconcile("secrets.KubernetesController", kubernetes_certificates::Kubeconfigs::default())
+        .reconcile(
+            "secrets.KubernetesDynamicCertsController",
+            kubernetes_certificates::Dynamic::default(),
+        )
+        .reconcile(
+            "secrets.KubernetesController",
+            kubernetes_certificates::Kubeconfigs::default(),
+        )
 }
 
 /// Other nodes.
@@ -144,7 +156,10 @@ fn kubernetes(graph: Graph) -> Graph {
         .reconcile("k8s.NodeApplyController", nodes::Apply)
         .derive("k8s.StaticEndpointController", kubernetes::static_endpoint)
         .derive("k8s.ControlPlaneAPIServerController", kubernetes::api_server_config)
-        .derive("k8s.ControlPlaneControllerManagerController", kubernetes::controller_manager_config)
+        .derive(
+            "k8s.ControlPlaneControllerManagerController",
+            kubernetes::controller_manager_config,
+        )
         .derive("k8s.ControlPlaneSchedulerController", kubernetes::scheduler_config)
         .derive("k8s.ControlPlaneConfigFilesController", kubernetes::config_files)
         .derive("k8s.ControlPlaneSecretFilesController", kubernetes::secret_files)
@@ -153,11 +168,17 @@ fn kubernetes(graph: Graph) -> Graph {
         .derive("k8s.ControlPlaneStaticPodController", kubernetes::static_pods)
         .derive("k8s.ExtraStaticPodController", kubernetes::extra_static_pods)
         .reconcile("k8s.StaticPodServerController", static_pods::StaticPodServer::default())
-        .reconcile("k8s.StaticPodStatusController", static_pods::StaticPodStatuses::default())
+        .reconcile(
+            "k8s.StaticPodStatusController",
+            static_pods::StaticPodStatuses::default(),
+        )
         .derive("k8s.KubeletConfigController", kubernetes::kubelet_config)
         .derive("k8s.KubeletSpecController", kubernetes::kubelet_spec)
         .derive("k8s.KubeletFilesController", kubernetes::kubelet_files)
-        .derive("k8s.ControlPlaneBootstrapManifestsController", bootstrap_manifests::settings)
+        .derive(
+            "k8s.ControlPlaneBootstrapManifestsController",
+            bootstrap_manifests::settings,
+        )
         .derive("k8s.ControlPlaneExtraManifestsController", bootstrap_manifests::extra)
         .derive("k8s.ManifestController", bootstrap_manifests::manifests)
         .reconcile("k8s.ManifestApplyController", manifests::Apply::default())
@@ -169,11 +190,17 @@ mod tests {
 
     #[test]
     fn the_controllers_fit_together() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let _inside = runtime.enter();
         let events = Events::default();
         let (sequencer, _requests) = Sequencer::new(events.clone());
-        let runner = Arc::new(crate::services::sandbox::SandboxRunner::new(None, watch::channel(None).1));
+        let runner = Arc::new(crate::services::sandbox::SandboxRunner::new(
+            None,
+            watch::channel(None).1,
+        ));
         let world = World {
             supervisor: Supervisor::new(runner, events.clone(), crate::logs::Logs::default()),
             events,

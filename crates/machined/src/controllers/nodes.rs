@@ -12,10 +12,10 @@ use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::resources::config::MachineKind;
 use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
-use crate::resources::secrets::KubernetesSecrets;
+use crate::resources::config::MachineKind;
 use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
+use crate::resources::secrets::KubernetesSecrets;
 
 /// The kubelet's own credentials: what a node may do to itself, it does as itself.
 const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";
@@ -71,19 +71,29 @@ impl Reconcile for Apply {
             Some(secrets) => super::manifests::client(secrets),
             None => kubelet_client(),
         };
-        let Ok(client) = client else { return Ok(Outcome::done(()).requeue(RETRY)) };
-        let node = match client.get(&NODES, None, &nodename.nodename).await {
-            Ok(node) => node,
-            // Not registered yet, or the API is away: both pass.
-            Err(_) => return Ok(Outcome::done(()).requeue(RETRY)),
+        let Ok(client) = client else {
+            return Ok(Outcome::done(()).requeue(RETRY));
+        };
+        // Not registered yet, or the API is away: both pass.
+        let Ok(node) = client.get(&NODES, None, &nodename.nodename).await else {
+            return Ok(Outcome::done(()).requeue(RETRY));
         };
         let mut wanted = Wanted {
             labels: labels.iter().map(|(_, l)| (l.key.clone(), l.value.clone())).collect(),
-            annotations: annotations.iter().map(|(_, a)| (a.key.clone(), a.value.clone())).collect(),
-            taints: taints.iter().map(|(_, t)| Taint::new(&t.key, &t.value, &t.effect)).collect(),
+            annotations: annotations
+                .iter()
+                .map(|(_, a)| (a.key.clone(), a.value.clone()))
+                .collect(),
+            taints: taints
+                .iter()
+                .map(|(_, t)| Taint::new(&t.key, &t.value, &t.effect))
+                .collect(),
         };
         let announced = discovery.is_some_and(|d| d.registry_kubernetes_enabled);
-        if let Some(own) = identity.and_then(|i| affiliates.get(&i.node_id).cloned()).filter(|_| announced) {
+        if let Some(own) = identity
+            .and_then(|i| affiliates.get(&i.node_id).cloned())
+            .filter(|_| announced)
+        {
             wanted.annotations.extend(announcement(&own));
         }
         if let Some(patch) = wanted.patch(&node) {
@@ -99,7 +109,10 @@ impl Reconcile for Apply {
 /// How a node describes itself to the others.
 fn announcement(own: &Affiliate) -> BTreeMap<String, String> {
     let ips: Vec<String> = own.addresses.iter().map(ToString::to_string).collect();
-    let mut annotations = BTreeMap::from([(NODE_ID.to_owned(), own.node_id.clone()), (SELF_IPS.to_owned(), ips.join(","))]);
+    let mut annotations = BTreeMap::from([
+        (NODE_ID.to_owned(), own.node_id.clone()),
+        (SELF_IPS.to_owned(), ips.join(",")),
+    ]);
     if let Some(control_plane) = &own.control_plane {
         annotations.insert(API_PORT.to_owned(), control_plane.port.to_string());
     }
@@ -116,7 +129,11 @@ struct Taint {
 
 impl Taint {
     fn new(key: &str, value: &str, effect: &str) -> Self {
-        Self { key: key.to_owned(), effect: effect.to_owned(), value: value.to_owned() }
+        Self {
+            key: key.to_owned(),
+            effect: effect.to_owned(),
+            value: value.to_owned(),
+        }
     }
 
     fn id(&self) -> String {
@@ -166,7 +183,13 @@ impl Wanted {
     /// The node's whole list of taints, if it has to change.
     fn taint_list(&self, current: &Value, owned: &BTreeSet<String>) -> Option<Vec<Value>> {
         let current: Vec<Value> = current.as_array().cloned().unwrap_or_default();
-        let id = |t: &Value| format!("{}:{}", t["key"].as_str().unwrap_or_default(), t["effect"].as_str().unwrap_or_default());
+        let id = |t: &Value| {
+            format!(
+                "{}:{}",
+                t["key"].as_str().unwrap_or_default(),
+                t["effect"].as_str().unwrap_or_default()
+            )
+        };
         let wanted: BTreeMap<String, &Taint> = self.taints.iter().map(|t| (t.id(), t)).collect();
         let mut list: Vec<Value> = Vec::new();
         for taint in &current {
@@ -199,7 +222,10 @@ fn changes(
     for (key, value) in wanted.iter().filter(|(k, v)| current[k.as_str()] != json!(v)) {
         patch.insert(key.clone(), json!(value));
     }
-    for key in owned.iter().filter(|k| !wanted.contains_key(*k) && !current[k.as_str()].is_null()) {
+    for key in owned
+        .iter()
+        .filter(|k| !wanted.contains_key(*k) && !current[k.as_str()].is_null())
+    {
         patch.insert(key.clone(), Value::Null);
     }
     patch
@@ -240,14 +266,20 @@ impl Reconcile for Watch {
             }));
         }
         let nodes = crate::logs::lock(&self.nodes).clone();
-        let Some(nodes) = nodes else { return Ok(Outcome::unchanged()) };
+        let Some(nodes) = nodes else {
+            return Ok(Outcome::unchanged());
+        };
         let own = identity.map(|i| i.node_id.clone()).unwrap_or_default();
         let mut statuses = Outputs::none();
         if let Some(node) = nodes.get(&nodename.nodename) {
             statuses.insert(nodename.nodename.clone(), status(node));
         }
         let announced = discovery.is_some_and(|d| d.registry_kubernetes_enabled);
-        let others = nodes.values().filter(|_| announced).filter_map(affiliate).filter(|a| a.node_id != own);
+        let others = nodes
+            .values()
+            .filter(|_| announced)
+            .filter_map(affiliate)
+            .filter(|a| a.node_id != own);
         let affiliates = others.map(|a| (a.node_id.clone(), a)).collect();
         Ok(Outcome::done((statuses, affiliates)))
     }
@@ -259,10 +291,7 @@ impl Reconcile for Watch {
     }
 }
 
-async fn follow(
-    nodes: &std::sync::Mutex<Option<BTreeMap<String, Value>>>,
-    wake: impl Fn(),
-) -> anyhow::Result<()> {
+async fn follow(nodes: &std::sync::Mutex<Option<BTreeMap<String, Value>>>, wake: impl Fn()) -> anyhow::Result<()> {
     let client = kubelet_client()?;
     let mut events = std::pin::pin!(client.watch(&NODES, None, &ListOptions::default()));
     let mut known: BTreeMap<String, Value> = BTreeMap::new();
@@ -281,7 +310,9 @@ async fn follow(
 
 fn map(value: &Value) -> BTreeMap<String, String> {
     let entries = value.as_object().into_iter().flatten();
-    entries.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+    entries
+        .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
+        .collect()
 }
 
 fn status(node: &Value) -> NodeStatus {
@@ -306,7 +337,11 @@ fn affiliate(node: &Value) -> Option<Affiliate> {
     let annotations = map(&node["metadata"]["annotations"]);
     let labels = map(&node["metadata"]["labels"]);
     let node_id = annotations.get(NODE_ID)?.clone();
-    let addresses = annotations.get(SELF_IPS)?.split(',').filter_map(|a| a.parse().ok()).collect();
+    let addresses = annotations
+        .get(SELF_IPS)?
+        .split(',')
+        .filter_map(|a| a.parse().ok())
+        .collect();
     let name = node["metadata"]["name"].as_str()?.to_owned();
     let hostname = node["status"]["addresses"]
         .as_array()
@@ -323,8 +358,15 @@ fn affiliate(node: &Value) -> Option<Affiliate> {
         addresses,
         hostname,
         nodename: name,
-        operating_system: node["status"]["nodeInfo"]["osImage"].as_str().unwrap_or_default().to_owned(),
-        machine_type: if control_plane { MachineKind::ControlPlane } else { MachineKind::Worker },
+        operating_system: node["status"]["nodeInfo"]["osImage"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        machine_type: if control_plane {
+            MachineKind::ControlPlane
+        } else {
+            MachineKind::Worker
+        },
         control_plane: control_plane.then_some(ControlPlane { port }),
         ..Affiliate::default()
     })
@@ -335,24 +377,49 @@ fn affiliate(node: &Value) -> Option<Affiliate> {
 /// # Errors
 /// The API does not answer.
 pub async fn cordon_and_drain(node: &crate::node::Node) -> anyhow::Result<()> {
-    let Some(name) = node.store.list::<Nodename>().into_iter().next().map(|n| n.nodename.clone()) else { return Ok(()) };
+    let Some(name) = node
+        .store
+        .list::<Nodename>()
+        .into_iter()
+        .next()
+        .map(|n| n.nodename.clone())
+    else {
+        return Ok(());
+    };
     let client = match crate::controllers::manifests::admin_client(&node.store) {
         Some(client) => client?,
         None => kubelet_client()?,
     };
     let cordon = json!({"spec": {"unschedulable": true}});
-    client.patch(&NODES, None, &name, None, &Patch::Merge(cordon)).await.context("cordon the node")?;
-    let pods = client.list(&k8s::resources::PODS, None, &ListOptions::default()).await.context("list the pods of the node")?;
+    client
+        .patch(&NODES, None, &name, None, &Patch::Merge(cordon))
+        .await
+        .context("cordon the node")?;
+    let pods = client
+        .list(&k8s::resources::PODS, None, &ListOptions::default())
+        .await
+        .context("list the pods of the node")?;
     for pod in pods.items.iter().filter(|p| p["spec"]["nodeName"] == json!(name)) {
-        let owners = pod["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+        let owners = pod["metadata"]["ownerReferences"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let stays = owners.iter().any(|o| o["kind"] == "DaemonSet" || o["kind"] == "Node");
-        if stays || pod["metadata"]["annotations"].get("kubernetes.io/config.mirror").is_some() {
+        if stays
+            || pod["metadata"]["annotations"]
+                .get("kubernetes.io/config.mirror")
+                .is_some()
+        {
             continue;
         }
-        let (Some(namespace), Some(pod)) = (pod["metadata"]["namespace"].as_str(), pod["metadata"]["name"].as_str()) else {
+        let (Some(namespace), Some(pod)) = (pod["metadata"]["namespace"].as_str(), pod["metadata"]["name"].as_str())
+        else {
             continue;
         };
-        client.delete(&k8s::resources::PODS, Some(namespace), pod, &DeleteOptions::default()).await.with_context(|| format!("evict {namespace}/{pod}"))?;
+        client
+            .delete(&k8s::resources::PODS, Some(namespace), pod, &DeleteOptions::default())
+            .await
+            .with_context(|| format!("evict {namespace}/{pod}"))?;
     }
     Ok(())
 }
@@ -363,7 +430,11 @@ mod tests {
 
     fn wanted(labels: &[(&str, &str)]) -> Wanted {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Wanted { labels, annotations: BTreeMap::new(), taints: BTreeSet::from([Taint::new("a", "", "NoSchedule")]) }
+        Wanted {
+            labels,
+            annotations: BTreeMap::new(),
+            taints: BTreeSet::from([Taint::new("a", "", "NoSchedule")]),
+        }
     }
 
     #[test]

@@ -23,7 +23,10 @@ pub fn resource(config: One<MachineConfig>) -> anyhow::Result<Outputs<RegistryCo
         endpoints: m
             .endpoints
             .iter()
-            .map(|e| RegistryEndpointConfig { endpoint: e.url.clone(), override_path: e.override_path })
+            .map(|e| RegistryEndpointConfig {
+                endpoint: e.url.clone(),
+                override_path: e.override_path,
+            })
             .collect(),
         skip_fallback: m.skip_fallback,
     };
@@ -34,8 +37,16 @@ pub fn resource(config: One<MachineConfig>) -> anyhow::Result<Outputs<RegistryCo
         identity_token: a.identity_token.clone(),
     };
     let resource = RegistryConfig {
-        mirrors: registries.mirrors.iter().map(|(host, m)| (host.clone(), mirror(m))).collect(),
-        auths: registries.auths.iter().map(|(host, a)| (host.clone(), auth(a))).collect(),
+        mirrors: registries
+            .mirrors
+            .iter()
+            .map(|(host, m)| (host.clone(), mirror(m)))
+            .collect(),
+        auths: registries
+            .auths
+            .iter()
+            .map(|(host, a)| (host.clone(), auth(a)))
+            .collect(),
         ..RegistryConfig::default()
     };
     Ok(Outputs::one("registries", resource))
@@ -45,10 +56,15 @@ pub fn resource(config: One<MachineConfig>) -> anyhow::Result<Outputs<RegistryCo
 pub fn files(config: One<MachineConfig>, host: One<HostCapability>) -> anyhow::Result<Outputs<FileSpec>> {
     let config = parsed(&config)?;
     let registries = config::view::registries(&config);
-    let machine = Machine { restrict_oom_score_adj: !host.lower_oom_score };
+    let machine = Machine {
+        restrict_oom_score_adj: !host.lower_oom_score,
+    };
     let mut files = Outputs::none();
     let mut add = |path: String, contents: String| files.insert(path, file("containerd", contents, 0o600, 0));
-    add(containerd::CONFIG.to_owned(), containerd::config(machine, config::images::PAUSE, &registries));
+    add(
+        containerd::CONFIG.to_owned(),
+        containerd::config(machine, config::images::PAUSE, &registries),
+    );
     for (host, mirror) in &registries.mirrors {
         let path = format!("{}/{}/hosts.toml", containerd::HOSTS, containerd::folder(host));
         add(path, containerd::hosts_toml(host, mirror, registries.tls.get(host)));
@@ -66,7 +82,9 @@ pub fn files(config: One<MachineConfig>, host: One<HostCapability>) -> anyhow::R
 }
 
 fn text(pem: &[u8]) -> anyhow::Result<String> {
-    Ok(std::str::from_utf8(pem).context("a registry's certificate or key is not PEM text")?.to_owned())
+    Ok(std::str::from_utf8(pem)
+        .context("a registry's certificate or key is not PEM text")?
+        .to_owned())
 }
 
 /// Keeps the node's own way of pulling images as the configuration says.
@@ -84,13 +102,16 @@ impl Reconcile for NodePuller {
     async fn reconcile(&mut self, (config,): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<()>> {
         let config = parsed(&config)?;
         let registries = config::view::registries(&config);
-        self.puller.send_replace(Some(Arc::new(puller(&registries, &self.roots)?)));
+        self.puller
+            .send_replace(Some(Arc::new(puller(&registries, &self.roots)?)));
         Ok(Outcome::done(()))
     }
 }
 
 fn puller(registries: &Registries, roots: &Arc<rustls::RootCertStore>) -> anyhow::Result<Puller> {
-    let plain = rustls::ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
+    let plain = rustls::ClientConfig::builder()
+        .with_root_certificates(roots.clone())
+        .with_no_client_auth();
     let mut puller = Puller::new(Arc::new(plain)).resolver(dns::Resolver::from_system());
     let auths: BTreeMap<&str, Auth> = registries
         .auths
@@ -101,8 +122,18 @@ fn puller(registries: &Registries, roots: &Arc<rustls::RootCertStore>) -> anyhow
         })
         .collect();
     let endpoint = |url: &str, host: &str, override_path: bool| -> anyhow::Result<Endpoint> {
-        let tls = registries.tls.get(host).map(|tls| tls_client(tls, roots)).transpose()?.map(Arc::new);
-        Ok(Endpoint { url: url.to_owned(), override_path, tls, auth: auths.get(host).cloned() })
+        let tls = registries
+            .tls
+            .get(host)
+            .map(|tls| tls_client(tls, roots))
+            .transpose()?
+            .map(Arc::new);
+        Ok(Endpoint {
+            url: url.to_owned(),
+            override_path,
+            tls,
+            auth: auths.get(host).cloned(),
+        })
     };
     for (host, mirror) in &registries.mirrors {
         let endpoints = mirror
@@ -110,7 +141,11 @@ fn puller(registries: &Registries, roots: &Arc<rustls::RootCertStore>) -> anyhow
             .iter()
             .map(|e| endpoint(&e.url, host_of(&e.url), e.override_path))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let source = Source { endpoints, skip_fallback: mirror.skip_fallback, upstream: None };
+        let source = Source {
+            endpoints,
+            skip_fallback: mirror.skip_fallback,
+            upstream: None,
+        };
         puller.add_registry(host.clone(), source);
     }
     Ok(puller)
@@ -126,7 +161,9 @@ fn tls_client(tls: &RegistryTls, roots: &Arc<rustls::RootCertStore>) -> anyhow::
         return Ok(pki::tls::client_config_pinned(&[], tls.client_identity.as_ref())?);
     }
     if tls.ca.is_empty() {
-        return Ok(rustls::ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth());
+        return Ok(rustls::ClientConfig::builder()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth());
     }
     Ok(pki::tls::client_config(&tls.ca, tls.client_identity.as_ref())?)
 }

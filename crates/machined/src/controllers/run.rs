@@ -19,7 +19,10 @@ pub struct Services {
 impl Services {
     /// The effect on a supervisor.
     pub fn new(supervisor: Supervisor) -> Self {
-        Self { supervisor, watching: false }
+        Self {
+            supervisor,
+            watching: false,
+        }
     }
 }
 
@@ -41,12 +44,21 @@ impl Reconcile for Services {
         self.supervisor.set(wanted);
         let board = self.supervisor.board();
         let board = board.borrow();
-        let services = board.iter().filter(|(_, s)| s.state == State::Running).map(|(id, s)| (id.clone(), service(s)));
+        let services = board
+            .iter()
+            .filter(|(_, s)| s.state == State::Running)
+            .map(|(id, s)| (id.clone(), service(s)));
         let pid = |(id, s): (&String, &Status)| {
-            let pid = ServicePID { pid: i32::try_from(s.pid?).ok()?, ..ServicePID::default() };
+            let pid = ServicePID {
+                pid: i32::try_from(s.pid?).ok()?,
+                ..ServicePID::default()
+            };
             Some((id.clone(), pid))
         };
-        Ok(Outcome::done((services.collect(), board.iter().filter_map(pid).collect())))
+        Ok(Outcome::done((
+            services.collect(),
+            board.iter().filter_map(pid).collect(),
+        )))
     }
 }
 

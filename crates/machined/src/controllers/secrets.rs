@@ -11,9 +11,7 @@ use super::discovery::{control_plane_endpoint, fqdn};
 use crate::machine_config::parsed;
 use crate::resources::config::MachineConfig;
 use crate::resources::network::{HostnameStatus, NodeAddress};
-use crate::resources::secrets::{
-    CertSAN, EtcdRootSecrets, KubeletSecrets, KubernetesRootSecrets, OSRootSecrets,
-};
+use crate::resources::secrets::{CertSAN, EtcdRootSecrets, KubeletSecrets, KubernetesRootSecrets, OSRootSecrets};
 use crate::resources::types::{AcceptedCA, Url};
 
 fn is_control_plane(config: &Config) -> bool {
@@ -23,10 +21,22 @@ fn is_control_plane(config: &Config) -> bool {
 /// The authority of the machine API, the token of nodes, and names from the configuration.
 pub fn os_root(config: One<MachineConfig>) -> anyhow::Result<Outputs<OSRootSecrets>> {
     let config = parsed(&config)?;
-    let Some(machine) = config.machine() else { return Ok(Outputs::none()) };
-    let authority = machine.ca.clone().context("machine.ca is missing: the node cannot tell who may talk to it")?;
-    let mut accepted_cas = vec![AcceptedCA { crt: authority.crt.clone() }];
-    accepted_cas.extend(machine.accepted_cas.iter().filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })));
+    let Some(machine) = config.machine() else {
+        return Ok(Outputs::none());
+    };
+    let authority = machine
+        .ca
+        .clone()
+        .context("machine.ca is missing: the node cannot tell who may talk to it")?;
+    let mut accepted_cas = vec![AcceptedCA {
+        crt: authority.crt.clone(),
+    }];
+    accepted_cas.extend(
+        machine
+            .accepted_cas
+            .iter()
+            .filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })),
+    );
     let mut root = OSRootSecrets {
         issuing_ca: authority,
         accepted_cas,
@@ -43,7 +53,10 @@ pub fn os_root(config: One<MachineConfig>) -> anyhow::Result<Outputs<OSRootSecre
 }
 
 fn expose(secret: &pki::Secret) -> anyhow::Result<String> {
-    Ok(secret.expose_str().context("a secret of the configuration is not text")?.to_owned())
+    Ok(secret
+        .expose_str()
+        .context("a secret of the configuration is not text")?
+        .to_owned())
 }
 
 /// etcd's authority; control planes only.
@@ -52,7 +65,10 @@ pub fn etcd_root(config: One<MachineConfig>) -> anyhow::Result<Outputs<EtcdRootS
     if !is_control_plane(&config) {
         return Ok(Outputs::none());
     }
-    let authority = config.cluster().and_then(|c| c.etcd.as_ref()).and_then(|e| e.ca.clone());
+    let authority = config
+        .cluster()
+        .and_then(|c| c.etcd.as_ref())
+        .and_then(|e| e.ca.clone());
     let etcd_ca = authority.context("cluster.etcd.ca is missing on a control plane")?;
     Ok(Outputs::one("etcd", EtcdRootSecrets { etcd_ca }))
 }
@@ -60,25 +76,52 @@ pub fn etcd_root(config: One<MachineConfig>) -> anyhow::Result<Outputs<EtcdRootS
 /// Kubernetes' authorities, keys and tokens; control planes only.
 pub fn kubernetes_root(config: One<MachineConfig>) -> anyhow::Result<Outputs<KubernetesRootSecrets>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster().filter(|_| is_control_plane(&config)) else { return Ok(Outputs::none()) };
+    let Some(cluster) = config.cluster().filter(|_| is_control_plane(&config)) else {
+        return Ok(Outputs::none());
+    };
     let authority = cluster.ca.clone().context("cluster.ca is missing on a control plane")?;
     let (bootstrap_token_id, bootstrap_token_secret) = bootstrap_token(&config)?;
-    let mut accepted_cas = vec![AcceptedCA { crt: authority.crt.clone() }];
-    accepted_cas.extend(cluster.accepted_cas.iter().filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })));
-    let endpoint = cluster.control_plane.as_ref().and_then(|c| c.endpoint.clone()).unwrap_or_default();
+    let mut accepted_cas = vec![AcceptedCA {
+        crt: authority.crt.clone(),
+    }];
+    accepted_cas.extend(
+        cluster
+            .accepted_cas
+            .iter()
+            .filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })),
+    );
+    let endpoint = cluster
+        .control_plane
+        .as_ref()
+        .and_then(|c| c.endpoint.clone())
+        .unwrap_or_default();
     let service_account = cluster.service_account.as_ref().and_then(|s| s.key.clone());
     let network = config::view::kubernetes_network(&config);
     let root = KubernetesRootSecrets {
         name: cluster.cluster_name.clone().unwrap_or_default(),
         endpoint: Url::parse(&endpoint),
         local_endpoint: Url::parse(&local_endpoint(&config)),
-        cert_sans: cluster.api_server.as_ref().map(|a| a.cert_sans.clone()).unwrap_or_default(),
-        api_server_ips: network.service_subnets.iter().filter_map(|s| nth_address(s, 1)).collect(),
+        cert_sans: cluster
+            .api_server
+            .as_ref()
+            .map(|a| a.cert_sans.clone())
+            .unwrap_or_default(),
+        api_server_ips: network
+            .service_subnets
+            .iter()
+            .filter_map(|s| nth_address(s, 1))
+            .collect(),
         dns_domain: network.dns_domain.clone(),
         issuing_ca: authority,
         accepted_cas,
-        service_account: service_account.context("cluster.serviceAccount.key is missing on a control plane")?.0.into(),
-        aggregator_ca: cluster.aggregator_ca.clone().context("cluster.aggregatorCA is missing on a control plane")?,
+        service_account: service_account
+            .context("cluster.serviceAccount.key is missing on a control plane")?
+            .0
+            .into(),
+        aggregator_ca: cluster
+            .aggregator_ca
+            .clone()
+            .context("cluster.aggregatorCA is missing on a control plane")?,
         aes_cbc_encryption_secret: optional(cluster.aescbc_encryption_secret.as_ref())?,
         secretbox_encryption_secret: optional(cluster.secretbox_encryption_secret.as_ref())?,
         bootstrap_token_id,
@@ -94,11 +137,23 @@ fn optional(secret: Option<&pki::Secret>) -> anyhow::Result<String> {
 /// What the kubelet joins with.
 pub fn kubelet_secrets(config: One<MachineConfig>) -> anyhow::Result<Outputs<KubeletSecrets>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster() else { return Ok(Outputs::none()) };
-    let authority: &CertAndKey = cluster.ca.as_ref().context("cluster.ca is missing: the kubelet cannot trust the API")?;
+    let Some(cluster) = config.cluster() else {
+        return Ok(Outputs::none());
+    };
+    let authority: &CertAndKey = cluster
+        .ca
+        .as_ref()
+        .context("cluster.ca is missing: the kubelet cannot trust the API")?;
     let (bootstrap_token_id, bootstrap_token_secret) = bootstrap_token(&config)?;
-    let mut accepted_cas = vec![AcceptedCA { crt: authority.crt.clone() }];
-    accepted_cas.extend(cluster.accepted_cas.iter().filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })));
+    let mut accepted_cas = vec![AcceptedCA {
+        crt: authority.crt.clone(),
+    }];
+    accepted_cas.extend(
+        cluster
+            .accepted_cas
+            .iter()
+            .filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })),
+    );
     let secrets = KubeletSecrets {
         endpoint: Url::parse(&local_endpoint(&config)),
         accepted_cas,
@@ -109,19 +164,31 @@ pub fn kubelet_secrets(config: One<MachineConfig>) -> anyhow::Result<Outputs<Kub
 }
 
 fn bootstrap_token(config: &Config) -> anyhow::Result<(String, String)> {
-    let token = config.cluster().and_then(|c| c.token.as_ref()).context("cluster.token is missing")?;
+    let token = config
+        .cluster()
+        .and_then(|c| c.token.as_ref())
+        .context("cluster.token is missing")?;
     let text = expose(token)?;
-    let (id, secret) = text.split_once('.').context("cluster.token is not of the form abcdef.0123456789abcdef")?;
+    let (id, secret) = text
+        .split_once('.')
+        .context("cluster.token is not of the form abcdef.0123456789abcdef")?;
     Ok((id.to_owned(), secret.to_owned()))
 }
 
 /// Where programs of this node reach the Kubernetes API: the local balancer, or the cluster's endpoint without one.
 pub fn local_endpoint(config: &Config) -> String {
-    let prism = config.machine().and_then(|m| m.features.as_ref()).and_then(|f| f.kube_prism.as_ref());
+    let prism = config
+        .machine()
+        .and_then(|m| m.features.as_ref())
+        .and_then(|f| f.kube_prism.as_ref());
     if prism.and_then(|p| p.enabled).unwrap_or_default() {
         return format!("https://127.0.0.1:{}", prism.and_then(|p| p.port).unwrap_or(7445));
     }
-    config.cluster().and_then(|c| c.control_plane.as_ref()).and_then(|c| c.endpoint.clone()).unwrap_or_default()
+    config
+        .cluster()
+        .and_then(|c| c.control_plane.as_ref())
+        .and_then(|c| c.endpoint.clone())
+        .unwrap_or_default()
 }
 
 /// The address at a position of a subnet ("10.96.0.0/12", 10 → 10.96.0.10).
@@ -151,7 +218,10 @@ pub fn cert_sans(
 
 /// Addresses, host name, what the configuration adds, and the cluster's endpoint.
 fn api_sans(config: &Config, root: &OSRootSecrets, hostname: &HostnameStatus, addresses: &All<NodeAddress>) -> CertSAN {
-    let mut sans = CertSAN { fqdn: fqdn(hostname), ..node_names(hostname, addresses) };
+    let mut sans = CertSAN {
+        fqdn: fqdn(hostname),
+        ..node_names(hostname, addresses)
+    };
     sans.ips.push(IpAddr::from([127, 0, 0, 1]));
     sans.ips.extend(&root.cert_san_ips);
     sans.dns_names.extend(root.cert_san_dns_names.iter().cloned());
@@ -173,14 +243,23 @@ fn kubernetes_sans(
         add_name(&mut sans, name);
     }
     add_endpoint(&mut sans, config);
-    let service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"];
+    let service = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "localhost",
+    ];
     sans.dns_names.extend(service.iter().map(ToString::to_string));
-    sans.dns_names.push(format!("kubernetes.default.svc.{}", root.dns_domain));
+    sans.dns_names
+        .push(format!("kubernetes.default.svc.{}", root.dns_domain));
     sorted(sans)
 }
 
 fn node_names(hostname: &HostnameStatus, addresses: &All<NodeAddress>) -> CertSAN {
-    let mut sans = CertSAN { dns_names: vec![hostname.hostname.clone(), fqdn(hostname)], ..CertSAN::default() };
+    let mut sans = CertSAN {
+        dns_names: vec![hostname.hostname.clone(), fqdn(hostname)],
+        ..CertSAN::default()
+    };
     if let Some(set) = addresses.get("accumulative-no-k8s") {
         sans.ips.extend(set.addresses.iter().map(resource::types::Prefix::addr));
     }
@@ -215,7 +294,10 @@ mod tests {
     #[test]
     fn addresses_of_a_subnet_are_counted() {
         assert_eq!(nth_address("10.96.0.0/12", 10), Some("10.96.0.10".parse().unwrap()));
-        assert_eq!(nth_address("fc00:db8:20::/112", 1), Some("fc00:db8:20::1".parse().unwrap()));
+        assert_eq!(
+            nth_address("fc00:db8:20::/112", 1),
+            Some("fc00:db8:20::1".parse().unwrap())
+        );
         assert_eq!(nth_address("nonsense", 1), None);
     }
 }

@@ -33,12 +33,21 @@ impl Conditions<'_> {
         let network = self.network.is_some_and(|n| n.address_ready && n.hostname_ready);
         let time = self.time.is_some_and(|t| t.synced);
         let named = [(time, "time sync"), (network, "network")];
-        named.iter().filter(|(there, _)| !there).map(|(_, name)| (*name).to_owned()).collect()
+        named
+            .iter()
+            .filter(|(there, _)| !there)
+            .map(|(_, name)| (*name).to_owned())
+            .collect()
     }
 }
 
 fn missing(mut already: Vec<String>, wanted: &[(bool, &str)]) -> Vec<String> {
-    already.extend(wanted.iter().filter(|(there, _)| !there).map(|(_, name)| (*name).to_owned()));
+    already.extend(
+        wanted
+            .iter()
+            .filter(|(there, _)| !there)
+            .map(|(_, name)| (*name).to_owned()),
+    );
     already
 }
 
@@ -51,7 +60,10 @@ pub fn gates(
     network: Option<One<NetworkStatus>>,
     time: Option<One<TimeStatus>>,
 ) -> Outputs<DesiredService> {
-    let conditions = Conditions { network: network.as_deref(), time: time.as_deref() };
+    let conditions = Conditions {
+        network: network.as_deref(),
+        time: time.as_deref(),
+    };
     let mut services = Outputs::none();
     if kind.is_none() && maintenance.is_none() {
         return services;
@@ -81,7 +93,11 @@ fn service(spec: ServiceSpec) -> DesiredService {
 
 /// What a gate sees of the node: its own way to init, and the network's names.
 fn gate_mounts(name: &str) -> Vec<Mount> {
-    vec![Mount::ro(&format!("/system/run/{name}")), Mount::ro("/etc/hosts"), Mount::ro("/etc/resolv.conf")]
+    vec![
+        Mount::ro(&format!("/system/run/{name}")),
+        Mount::ro("/etc/hosts"),
+        Mount::ro("/etc/resolv.conf"),
+    ]
 }
 
 fn apid(waiting_for: Vec<String>, flag: Option<&str>) -> ServiceSpec {
@@ -128,12 +144,19 @@ pub fn container_runtime(
     files: All<FileSetStatus>,
     network: Option<One<NetworkStatus>>,
 ) -> Outputs<DesiredService> {
-    let conditions = Conditions { network: network.as_deref(), time: None };
+    let conditions = Conditions {
+        network: network.as_deref(),
+        time: None,
+    };
     let network: Vec<String> = conditions.missing().into_iter().filter(|m| m == "network").collect();
     let set = files.get("containerd");
     let spec = ServiceSpec {
         waiting_for: missing(network, &[(set.is_some(), "containerd configuration")]),
-        args: vec!["/usr/bin/containerd".to_owned(), "--config".to_owned(), containerd::CONFIG.to_owned()],
+        args: vec![
+            "/usr/bin/containerd".to_owned(),
+            "--config".to_owned(),
+            containerd::CONFIG.to_owned(),
+        ],
         env: vec![path_variable()],
         cgroup: Cgroup {
             path: "/podruntime/runtime".to_owned(),
@@ -142,7 +165,9 @@ pub fn container_runtime(
             millicores: 1000,
         },
         oom_score: -500,
-        health: Health::Socket { path: containerd::SOCKET.to_owned() },
+        health: Health::Socket {
+            path: containerd::SOCKET.to_owned(),
+        },
         files_version: set.map(|s| s.version.clone()).unwrap_or_default(),
         operable: true,
         ..ServiceSpec::default()
@@ -167,7 +192,10 @@ pub fn etcd(
     if kind.0 != MachineKind::ControlPlane {
         return Ok(Outputs::none());
     }
-    let conditions = Conditions { network: network.as_deref(), time: time.as_deref() };
+    let conditions = Conditions {
+        network: network.as_deref(),
+        time: time.as_deref(),
+    };
     let launch = launches.get(LAUNCH);
     let set = files.get("etcd");
     let mut etcd = ServiceSpec {
@@ -181,7 +209,11 @@ pub fn etcd(
         ),
         env: vec![path_variable(), "GOMEMLIMIT=1GiB".to_owned()],
         user: ETCD_USER,
-        mounts: vec![Mount::rw("/var/lib/etcd"), Mount::ro("/system/secrets/etcd"), Mount::ro("/etc/hosts")],
+        mounts: vec![
+            Mount::rw("/var/lib/etcd"),
+            Mount::ro("/system/secrets/etcd"),
+            Mount::ro("/etc/hosts"),
+        ],
         cgroup: Cgroup {
             path: "/podruntime/etcd".to_owned(),
             memory_min: 256 * MIB,
@@ -189,7 +221,10 @@ pub fn etcd(
             millicores: 2000,
         },
         oom_score: -998,
-        health: Health::Http { port: 2381, path: "/readyz".to_owned() },
+        health: Health::Http {
+            port: 2381,
+            path: "/readyz".to_owned(),
+        },
         // Which certificates are served is read anew by etcd itself; an authority is not.
         files_version: String::new(),
         ..ServiceSpec::default()
@@ -210,7 +245,10 @@ pub fn kubelet(
     network: Option<One<NetworkStatus>>,
     time: Option<One<TimeStatus>>,
 ) -> Outputs<DesiredService> {
-    let conditions = Conditions { network: network.as_deref(), time: time.as_deref() };
+    let conditions = Conditions {
+        network: network.as_deref(),
+        time: time.as_deref(),
+    };
     let set = files.get("kubelet");
     let mut kubelet = ServiceSpec {
         waiting_for: missing(
@@ -231,14 +269,19 @@ pub fn kubelet(
             millicores: 1000,
         },
         oom_score: -450,
-        health: Health::Http { port: 10248, path: "/healthz".to_owned() },
+        health: Health::Http {
+            port: 10248,
+            path: "/healthz".to_owned(),
+        },
         files_version: set.map(|s| s.version.clone()).unwrap_or_default(),
         operable: true,
         ..ServiceSpec::default()
     };
     if let Some(spec) = spec {
         kubelet.image = spec.image.clone();
-        kubelet.args = std::iter::once("/usr/local/bin/kubelet".to_owned()).chain(spec.args.iter().cloned()).collect();
+        kubelet.args = std::iter::once("/usr/local/bin/kubelet".to_owned())
+            .chain(spec.args.iter().cloned())
+            .collect();
         kubelet.mounts.extend(spec.extra_mounts.iter().map(|m| Mount {
             source: m.source.clone(),
             target: m.destination.clone(),
@@ -252,12 +295,18 @@ pub fn kubelet(
 
 /// The interface's list of what the kubelet sees of the node.
 fn kubelet_mounts() -> Vec<Mount> {
-    let tree = |path: &str| Mount { recursive: true, ..Mount::rw(path) };
+    let tree = |path: &str| Mount {
+        recursive: true,
+        ..Mount::rw(path)
+    };
     vec![
         tree("/dev"),
         tree("/sys"),
         tree("/run"),
-        Mount { target: "/var/run".to_owned(), ..tree("/run") },
+        Mount {
+            target: "/var/run".to_owned(),
+            ..tree("/run")
+        },
         Mount::rw("/etc/kubernetes"),
         tree("/etc/cni"),
         Mount::ro("/etc/os-release"),
@@ -267,7 +316,10 @@ fn kubelet_mounts() -> Vec<Mount> {
         Mount::rw("/system/resolved"),
         Mount::rw("/usr/libexec/kubernetes"),
         Mount::rw("/system/secrets/kubelet"),
-        Mount { recursive: true, ..Mount::rw("/var/lib/containerd") },
+        Mount {
+            recursive: true,
+            ..Mount::rw("/var/lib/containerd")
+        },
         Mount::shared("/var/lib/kubelet"),
         tree("/var/log/containers"),
         tree("/var/log/pods"),

@@ -25,12 +25,16 @@ impl Reconcile for StaticPodServer {
 
     async fn reconcile(&mut self, (pods,): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
         if self.running.is_none() {
-            let listener = TcpListener::bind("127.0.0.1:0").await.context("listen for the kubelet's static pods")?;
+            let listener = TcpListener::bind("127.0.0.1:0")
+                .await
+                .context("listen for the kubelet's static pods")?;
             let url = format!("http://{}", listener.local_addr()?);
             let (sender, receiver) = watch::channel(Vec::new());
             self.running = Some((url, sender, tokio::spawn(static_pod_server::serve(listener, receiver))));
         }
-        let Some((url, sender, _)) = &self.running else { return Ok(Outcome::unchanged()) };
+        let Some((url, sender, _)) = &self.running else {
+            return Ok(Outcome::unchanged());
+        };
         sender.send_replace(pods.iter().map(|(_, pod)| pod.0.clone()).collect());
         let status = StaticPodServerStatus { url: url.clone() };
         Ok(Outcome::done(Outputs::one("static-pod-server-status", status)))
@@ -64,9 +68,14 @@ impl Reconcile for StaticPodStatuses {
         if self.client.as_ref().is_none_or(|(made_from, _)| made_from != &*secrets) {
             self.client = Some(((*secrets).clone(), super::manifests::client(&secrets)?));
         }
-        let Some((_, client)) = &self.client else { return Ok(Outcome::unchanged()) };
+        let Some((_, client)) = &self.client else {
+            return Ok(Outcome::unchanged());
+        };
         // While the API server starts there is nobody to ask; what was seen last still stands.
-        let Ok(list) = client.list(&k8s::resources::PODS, None, &own_pods(&nodename.nodename)).await else {
+        let Ok(list) = client
+            .list(&k8s::resources::PODS, None, &own_pods(&nodename.nodename))
+            .await
+        else {
             return Ok(Outcome::unchanged().requeue(POLL.0));
         };
         let statuses: Outputs<StaticPodStatus> = list.items.iter().filter_map(status).collect();
@@ -77,7 +86,10 @@ impl Reconcile for StaticPodStatuses {
 }
 
 fn own_pods(node: &str) -> k8s::ListOptions {
-    k8s::ListOptions { fields: format!("spec.nodeName={node}"), ..k8s::ListOptions::default() }
+    k8s::ListOptions {
+        fields: format!("spec.nodeName={node}"),
+        ..k8s::ListOptions::default()
+    }
 }
 
 /// Id and status of a pod that came from the node itself.

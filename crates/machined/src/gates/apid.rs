@@ -42,7 +42,9 @@ async fn run(maintenance: bool, forwarding: bool, cancel: CancellationToken) -> 
     } else {
         certificates(super::follow::<ApiCertificates>(&channel, "api")).await?
     };
-    let listener = super::listen(api::endpoint::APID_PORT).await.context("listen on port 50000")?;
+    let listener = super::listen(api::endpoint::APID_PORT)
+        .await
+        .context("listen on port 50000")?;
     let config = Config {
         forwarding,
         maintenance,
@@ -70,12 +72,18 @@ fn maintenance_tls() -> anyhow::Result<watch::Receiver<TlsState>> {
 async fn certificates(
     mut followed: watch::Receiver<Option<ApiCertificates>>,
 ) -> anyhow::Result<watch::Receiver<TlsState>> {
-    let first = followed.wait_for(Option::is_some).await.context("wait for certificates")?.clone();
+    let first = followed
+        .wait_for(Option::is_some)
+        .await
+        .context("wait for certificates")?
+        .clone();
     let first = first.context("certificates are missing")?;
     let (sender, receiver) = watch::channel(tls(&first)?);
     tokio::spawn(async move {
         while followed.changed().await.is_ok() {
-            let Some(certificates) = followed.borrow_and_update().clone() else { continue };
+            let Some(certificates) = followed.borrow_and_update().clone() else {
+                continue;
+            };
             match tls(&certificates) {
                 Ok(state) => drop(sender.send_replace(state)),
                 Err(error) => tracing::error!("new certificates are not usable, the old ones stay: {error:#}"),
@@ -87,19 +95,26 @@ async fn certificates(
 
 fn tls(certificates: &ApiCertificates) -> anyhow::Result<TlsState> {
     let accepted: Vec<u8> = certificates.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
-    let server = pki::tls::server_config(&certificates.server, Some(&accepted)).context("use the server certificate")?;
+    let server =
+        pki::tls::server_config(&certificates.server, Some(&accepted)).context("use the server certificate")?;
     let client = (!certificates.client.crt.is_empty())
         .then(|| pki::tls::client_config(&accepted, Some(&certificates.client)))
         .transpose()
         .context("use the client certificate")?;
-    Ok(TlsState { server, client: client.map(Arc::new) })
+    Ok(TlsState {
+        server,
+        client: client.map(Arc::new),
+    })
 }
 
 fn addresses(mut followed: watch::Receiver<Option<NodeAddress>>) -> watch::Receiver<Vec<IpAddr>> {
     let (sender, receiver) = watch::channel(Vec::new());
     tokio::spawn(async move {
         while followed.changed().await.is_ok() {
-            let addresses = followed.borrow_and_update().as_ref().map(|a| a.addresses.iter().map(Prefix::addr).collect());
+            let addresses = followed
+                .borrow_and_update()
+                .as_ref()
+                .map(|a| a.addresses.iter().map(Prefix::addr).collect());
             sender.send_replace(addresses.unwrap_or_default());
         }
     });

@@ -23,7 +23,10 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// Runs a gate's future on a small runtime until it ends or the process is told to.
 pub(crate) fn main(run: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> ExitCode {
-    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     pki::tls::install_provider();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -101,7 +104,10 @@ pub(crate) fn follow<S: Spec>(channel: &Channel, id: &'static str) -> watch::Rec
 
 fn take<S: Spec>(sender: &watch::Sender<Option<S>>, event: &api::proto::cosi::resource::Event) {
     let gone = event.event_type() == EventType::Destroyed;
-    let Some(resource) = event.resource.as_ref().filter(|r| r.metadata.as_ref().is_some_and(|m| m.version != "undefined"))
+    let Some(resource) = event
+        .resource
+        .as_ref()
+        .filter(|r| r.metadata.as_ref().is_some_and(|m| m.version != "undefined"))
     else {
         sender.send_replace(None);
         return;

@@ -31,22 +31,39 @@ async fn run(cancel: CancellationToken) -> anyhow::Result<()> {
             issuers.send_replace(root.map(|r| issuer_of(&r)).unwrap_or_default());
         }
     });
-    let first = certificates.wait_for(Option::is_some).await.context("wait for certificates")?.clone();
+    let first = certificates
+        .wait_for(Option::is_some)
+        .await
+        .context("wait for certificates")?
+        .clone();
     let (states, tls) = watch::channel(tls(&first.context("certificates are missing")?)?);
     tokio::spawn(async move {
         while certificates.changed().await.is_ok() {
-            let Some(newer) = certificates.borrow_and_update().clone() else { continue };
+            let Some(newer) = certificates.borrow_and_update().clone() else {
+                continue;
+            };
             match self::tls(&newer) {
                 Ok(state) => drop(states.send_replace(state)),
                 Err(error) => tracing::error!("new certificates are not usable, the old ones stay: {error:#}"),
             }
         }
     });
-    let listener = super::listen(api::endpoint::TRUSTD_PORT).await.context("listen on port 50001")?;
+    let listener = super::listen(api::endpoint::TRUSTD_PORT)
+        .await
+        .context("listen on port 50001")?;
     tracing::info!("issuing certificates");
     // A node is known by the address it asks from; it is given no certificate for any other.
     let same_node = Arc::new(|peer: IpAddr, other: IpAddr| peer == other);
-    api::trustd::serve(Config { listener, tls, issuer, same_node }, cancel).await;
+    api::trustd::serve(
+        Config {
+            listener,
+            tls,
+            issuer,
+            same_node,
+        },
+        cancel,
+    )
+    .await;
     Ok(())
 }
 

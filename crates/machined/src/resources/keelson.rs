@@ -83,4 +83,3 @@ pub struct DesiredService {
     #[field(skip)]
     pub spec: crate::services::spec::ServiceSpec,
 }
-

@@ -91,10 +91,18 @@ impl Sequence {
     pub fn phases(self) -> Vec<Phase> {
         match self {
             Self::Reboot { force: true } => vec![Phase::StopServices],
-            Self::Reboot { force: false } | Self::Shutdown { force: true } => vec![Phase::StopPods, Phase::StopServices],
+            Self::Reboot { force: false } | Self::Shutdown { force: true } => {
+                vec![Phase::StopPods, Phase::StopServices]
+            }
             Self::Shutdown { force: false } => vec![Phase::CordonAndDrain, Phase::StopPods, Phase::StopServices],
             Self::Reset { graceful: true, .. } => {
-                vec![Phase::CordonAndDrain, Phase::LeaveEtcd, Phase::StopPods, Phase::StopServices, Phase::Wipe]
+                vec![
+                    Phase::CordonAndDrain,
+                    Phase::LeaveEtcd,
+                    Phase::StopPods,
+                    Phase::StopServices,
+                    Phase::Wipe,
+                ]
             }
             Self::Reset { graceful: false, .. } => vec![Phase::StopPods, Phase::StopServices, Phase::Wipe],
         }
@@ -140,7 +148,14 @@ impl Sequencer {
     /// A sequencer, and the requests that the init process carries out.
     pub fn new(events: Events) -> (Self, mpsc::UnboundedReceiver<Request>) {
         let (requests, receiver) = mpsc::unbounded_channel();
-        (Self { running: Arc::default(), requests, events }, receiver)
+        (
+            Self {
+                running: Arc::default(),
+                requests,
+                events,
+            },
+            receiver,
+        )
     }
 
     /// Asks for a sequence.
@@ -150,13 +165,16 @@ impl Sequencer {
     pub fn request(&self, sequence: Sequence, actor: &str) -> Result<(), Locked> {
         let mut running = lock(&self.running);
         if let Some(other) = *running
-            && !(sequence.takes_over() && !other.takes_over())
+            && (!sequence.takes_over() || other.takes_over())
         {
             return Err(Locked(other.name()));
         }
         *running = Some(sequence);
         // The receiver lives as long as the init process; if it is gone, so is the machine.
-        let _ = self.requests.send(Request { sequence, actor: actor.to_owned() });
+        let _ = self.requests.send(Request {
+            sequence,
+            actor: actor.to_owned(),
+        });
         Ok(())
     }
 
@@ -167,16 +185,34 @@ impl Sequencer {
 
     /// Tells the world that a sequence begins or ends.
     pub fn announce(&self, request: &Request, start: bool, error: Option<String>) {
-        let action = if start { sequence_event::Action::Start } else { sequence_event::Action::Stop };
-        let error = error.map(|message| api::proto::common::Error { message, ..Default::default() });
-        let event = SequenceEvent { sequence: request.sequence.name().to_owned(), action: action.into(), error };
+        let action = if start {
+            sequence_event::Action::Start
+        } else {
+            sequence_event::Action::Stop
+        };
+        let error = error.map(|message| api::proto::common::Error {
+            message,
+            ..Default::default()
+        });
+        let event = SequenceEvent {
+            sequence: request.sequence.name().to_owned(),
+            action: action.into(),
+            error,
+        };
         self.events.publish("machine.SequenceEvent", &event, &request.actor);
     }
 
     /// Tells the world that a phase begins or ends.
     pub fn announce_phase(&self, phase: Phase, start: bool, actor: &str) {
-        let action = if start { phase_event::Action::Start } else { phase_event::Action::Stop };
-        let event = PhaseEvent { phase: phase.name().to_owned(), action: action.into() };
+        let action = if start {
+            phase_event::Action::Start
+        } else {
+            phase_event::Action::Stop
+        };
+        let event = PhaseEvent {
+            phase: phase.name().to_owned(),
+            action: action.into(),
+        };
         self.events.publish("machine.PhaseEvent", &event, actor);
     }
 }
@@ -188,7 +224,10 @@ mod tests {
     #[test]
     fn one_sequence_at_a_time_but_a_reboot_takes_over_a_reset() {
         let (sequencer, mut requests) = Sequencer::new(Events::default());
-        let reset = Sequence::Reset { graceful: true, reboot: false };
+        let reset = Sequence::Reset {
+            graceful: true,
+            reboot: false,
+        };
         let reboot = Sequence::Reboot { force: false };
         sequencer.request(reset, "a").unwrap();
         assert_eq!(sequencer.request(reset, "b"), Err(Locked("reset")));
@@ -203,8 +242,14 @@ mod tests {
         for sequence in [Sequence::Reboot { force: false }, Sequence::Shutdown { force: false }] {
             assert!(!sequence.phases().contains(&Phase::Wipe));
         }
-        let phases = Sequence::Reset { graceful: true, reboot: true }.phases();
+        let phases = Sequence::Reset {
+            graceful: true,
+            reboot: true,
+        }
+        .phases();
         assert_eq!(phases.last(), Some(&Phase::Wipe));
-        assert!(phases.iter().position(|p| *p == Phase::LeaveEtcd) < phases.iter().position(|p| *p == Phase::StopServices));
+        assert!(
+            phases.iter().position(|p| *p == Phase::LeaveEtcd) < phases.iter().position(|p| *p == Phase::StopServices)
+        );
     }
 }

@@ -48,10 +48,16 @@ pub async fn apply(
     let actor = super::actor(&request);
     let request = request.into_inner();
     let Ok(_guard) = node.apply_lock.try_lock() else {
-        return Err(Status::failed_precondition("another configuration is being applied (try again when it is done)"));
+        return Err(Status::failed_precondition(
+            "another configuration is being applied (try again when it is done)",
+        ));
     };
     let current = node.store.get::<MachineConfig>(CURRENT);
-    let old = current.as_ref().map(|c| parsed(c)).transpose().map_err(|e| Status::internal(e.to_string()))?;
+    let old = current
+        .as_ref()
+        .map(|c| parsed(c))
+        .transpose()
+        .map_err(|e| Status::internal(e.to_string()))?;
     let verdict = judge(old.as_deref(), &request)?;
     if request.dry_run {
         return Ok(answer(&verdict, format!("Dry run summary:\n{}", verdict.details)));
@@ -67,13 +73,18 @@ pub async fn apply(
         ApplyMode::Try => {
             let before = current.map(|c| c.0.clone());
             put(text.clone(), "tried")?;
-            let timeout = request.try_mode_timeout.and_then(|d| Duration::try_from(d).ok()).unwrap_or(TRY_TIMEOUT);
+            let timeout = request
+                .try_mode_timeout
+                .and_then(|d| Duration::try_from(d).ok())
+                .unwrap_or(TRY_TIMEOUT);
             tokio::spawn(end_trial(node.clone(), before, text, timeout));
         }
         ApplyMode::Reboot if old.is_some() => {
             node.configs.save(&bytes).map_err(super::internal)?;
             let sequence = Sequence::Reboot { force: false };
-            node.sequencer.request(sequence, &actor).map_err(|e| Status::failed_precondition(e.to_string()))?;
+            node.sequencer
+                .request(sequence, &actor)
+                .map_err(|e| Status::failed_precondition(e.to_string()))?;
         }
         ApplyMode::Auto | ApplyMode::NoReboot | ApplyMode::Reboot => {
             node.configs.save(&bytes).map_err(super::internal)?;
@@ -102,11 +113,18 @@ fn answer(verdict: &Verdict, mode_details: String) -> proto::ApplyConfigurationR
 fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest) -> Result<Verdict, Status> {
     let invalid = |text: String| Status::invalid_argument(text);
     if request.data.len() > MAX_SIZE {
-        return Err(invalid(format!("the configuration has {} bytes; at most {MAX_SIZE} are taken", request.data.len())));
+        return Err(invalid(format!(
+            "the configuration has {} bytes; at most {MAX_SIZE} are taken",
+            request.data.len()
+        )));
     }
     let config = Config::decode(&request.data).map_err(|e| invalid(format!("failed to parse config: {e}")))?;
     if config.v1alpha1().is_none() {
-        let hint = if old.is_some() { " (did you mean to patch the machine config instead?)" } else { "" };
+        let hint = if old.is_some() {
+            " (did you mean to patch the machine config instead?)"
+        } else {
+            ""
+        };
         return Err(invalid(format!("the configuration has no v1alpha1 document{hint}")));
     }
     let problems = |errors: Vec<config::ValidationError>| {
@@ -119,7 +137,12 @@ fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest) -> Re
     let Some(old) = old else {
         // A node in maintenance has nothing to reboot from.
         let mode = ApplyMode::NoReboot;
-        return Ok(Verdict { config, warnings, mode, details: "the node has no configuration yet".to_owned() });
+        return Ok(Verdict {
+            config,
+            warnings,
+            mode,
+            details: "the node has no configuration yet".to_owned(),
+        });
     };
     same_cluster(old, &config)?;
     let impact = config::change::apply_impact(old, &config);
@@ -136,15 +159,28 @@ fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest) -> Re
     };
     let (redacted_old, redacted_new) = (old.redacted(pki::REDACTED), config.redacted(pki::REDACTED));
     let details = config::change::diff(&redacted_old, &redacted_new);
-    Ok(Verdict { config, warnings, mode, details })
+    Ok(Verdict {
+        config,
+        warnings,
+        mode,
+        details,
+    })
 }
 
 /// A configuration of another cluster would leave this node with certificates that nobody it knows accepts.
 fn same_cluster(old: &Config, new: &Config) -> Result<(), Status> {
     let authority = |c: &Config| c.machine().and_then(|m| m.ca.as_ref()).map(|ca| ca.crt.clone());
     let id = |c: &Config| c.cluster().and_then(|c| c.id.clone());
-    let accepted = new.machine().map(|m| m.accepted_cas.iter().filter_map(|ca| ca.crt.clone()).collect::<Vec<_>>());
-    let keeps_old = accepted.unwrap_or_default().iter().any(|crt| Some(&crt.0) == authority(old).as_ref());
+    let accepted = new.machine().map(|m| {
+        m.accepted_cas
+            .iter()
+            .filter_map(|ca| ca.crt.clone())
+            .collect::<Vec<_>>()
+    });
+    let keeps_old = accepted
+        .unwrap_or_default()
+        .iter()
+        .any(|crt| Some(&crt.0) == authority(old).as_ref());
     if id(old) != id(new) || (authority(old) != authority(new) && !keeps_old) {
         return Err(Status::invalid_argument(
             "this configuration belongs to another cluster: its cluster.id or machine.ca differs from this node's \
@@ -170,7 +206,10 @@ async fn end_trial(node: Node, before: Option<String>, tried: String, timeout: D
     let kept = saved.is_some_and(|bytes| bytes == tried.as_bytes());
     if let (Some(before), true, false) = (before, current.as_deref() == Some(tried.as_str()), kept) {
         tracing::info!("the configuration on trial was not confirmed: returning to the one before");
-        if let Err(error) = node.store.put("config.Apply", CURRENT, MachineConfig(before), "trial ended") {
+        if let Err(error) = node
+            .store
+            .put("config.Apply", CURRENT, MachineConfig(before), "trial ended")
+        {
             tracing::error!(%error, "returning to the configuration before the trial failed");
         }
     }
@@ -185,34 +224,57 @@ pub fn generate_client(
     request: proto::GenerateClientConfigurationRequest,
 ) -> Result<proto::GenerateClientConfigurationResponse, Status> {
     let missing = || {
-        Status::failed_precondition("client certificates can only be issued by a control plane node (choose one with -n)")
+        Status::failed_precondition(
+            "client certificates can only be issued by a control plane node (choose one with -n)",
+        )
     };
-    let root = node.store.list::<OSRootSecrets>().into_iter().next().ok_or_else(missing)?;
+    let root = node
+        .store
+        .list::<OSRootSecrets>()
+        .into_iter()
+        .next()
+        .ok_or_else(missing)?;
     let authority = Authority::from_pair(&root.issuing_ca).map_err(|_| missing())?;
-    let ttl = request.crt_ttl.and_then(|d| Duration::try_from(d).ok()).unwrap_or(ADMIN_LIFETIME);
+    let ttl = request
+        .crt_ttl
+        .and_then(|d| Duration::try_from(d).ok())
+        .unwrap_or(ADMIN_LIFETIME);
     if ttl.is_zero() {
-        return Err(Status::invalid_argument("the lifetime of the certificate must be more than nothing (--crt-ttl)"));
+        return Err(Status::invalid_argument(
+            "the lifetime of the certificate must be more than nothing (--crt-ttl)",
+        ));
     }
     let roles: Vec<&str> = request.roles.iter().map(String::as_str).collect();
     let issued = authority
         .sign(&pki::Request::client(KeyKind::Ed25519, "", &roles, SystemTime::now()).with_ttl(ttl))
         .map_err(|e| Status::internal(e.to_string()))?;
-    let name = node.store.list::<Info>().into_iter().next().map(|i| i.cluster_name.clone()).unwrap_or_default();
+    let name = node
+        .store
+        .list::<Info>()
+        .into_iter()
+        .next()
+        .map(|i| i.cluster_name.clone())
+        .unwrap_or_default();
     let context = ClientContext {
         ca: authority.certificate().to_vec(),
         crt: issued.crt.clone(),
         key: issued.key.clone(),
         ..ClientContext::default()
     };
-    let config = ClientConfig { context: name.clone(), contexts: [(name, context)].into(), ..ClientConfig::default() };
+    let config = ClientConfig {
+        context: name.clone(),
+        contexts: [(name, context)].into(),
+    };
     let text = config.encode().map_err(|e| Status::internal(e.to_string()))?;
-    Ok(proto::GenerateClientConfigurationResponse::of(proto::GenerateClientConfiguration {
-        ca: authority.certificate().to_vec(),
-        crt: issued.crt.clone(),
-        key: issued.key.expose().to_vec(),
-        talosconfig: text.expose().to_vec(),
-        ..Default::default()
-    }))
+    Ok(proto::GenerateClientConfigurationResponse::of(
+        proto::GenerateClientConfiguration {
+            ca: authority.certificate().to_vec(),
+            crt: issued.crt.clone(),
+            key: issued.key.expose().to_vec(),
+            talosconfig: text.expose().to_vec(),
+            ..Default::default()
+        },
+    ))
 }
 
 /// The administrator's kubeconfig, newly issued: its lifetime starts now.
@@ -220,12 +282,23 @@ pub fn generate_client(
 /// # Errors
 /// This node is no control plane, or still starting.
 pub fn kubeconfig(node: &Node) -> Result<Response<BoxStream<Data>>, Status> {
-    let secrets = node.store.list::<KubernetesSecrets>().into_iter().next().ok_or_else(|| {
-        Status::failed_precondition("the kubeconfig can only be had from a control plane node that has started")
-    })?;
+    let secrets = node
+        .store
+        .list::<KubernetesSecrets>()
+        .into_iter()
+        .next()
+        .ok_or_else(|| {
+            Status::failed_precondition("the kubeconfig can only be had from a control plane node that has started")
+        })?;
     // A gzipped tar archive with one file is what clients of this call unpack.
     let archive = archive("kubeconfig", secrets.admin_kubeconfig.as_bytes()).map_err(super::internal)?;
-    Ok(Response::new(futures::stream::iter([Ok(Data { metadata: None, bytes: archive.into() })]).boxed()))
+    Ok(Response::new(
+        futures::stream::iter([Ok(Data {
+            metadata: None,
+            bytes: archive,
+        })])
+        .boxed(),
+    ))
 }
 
 fn archive(name: &str, contents: &[u8]) -> anyhow::Result<Vec<u8>> {

@@ -24,7 +24,10 @@ pub async fn list(node: &Node, request: &proto::ContainersRequest) -> Result<pro
     } else {
         services(node)
     };
-    Ok(proto::ContainersResponse::of(proto::Container { containers, ..Default::default() }))
+    Ok(proto::ContainersResponse::of(proto::Container {
+        containers,
+        ..Default::default()
+    }))
 }
 
 fn services(node: &Node) -> Vec<proto::ContainerInfo> {
@@ -60,7 +63,13 @@ async fn pods(node: &Node) -> anyhow::Result<Vec<proto::ContainerInfo>> {
             uid: metadata.uid.clone(),
             internal_id: sandbox.id.clone(),
             image: config::images::PAUSE.to_owned(),
-            pid: node.cri.sandbox_process(&sandbox.id).await.ok().flatten().unwrap_or_default(),
+            pid: node
+                .cri
+                .sandbox_process(&sandbox.id)
+                .await
+                .ok()
+                .flatten()
+                .unwrap_or_default(),
             status: if ready { "SANDBOX_READY" } else { "SANDBOX_NOTREADY" }.to_owned(),
             pod_id: pod.clone(),
             name: pod.clone(),
@@ -69,7 +78,12 @@ async fn pods(node: &Node) -> anyhow::Result<Vec<proto::ContainerInfo>> {
         for container in by_pod.remove(sandbox.id.as_str()).unwrap_or_default() {
             let name = container.metadata.as_ref().map(|m| m.name.clone()).unwrap_or_default();
             let short: String = container.id.chars().take(12).collect();
-            let process = node.cri.container_process(&container.id).await.ok().and_then(|(pid, _)| pid);
+            let process = node
+                .cri
+                .container_process(&container.id)
+                .await
+                .ok()
+                .and_then(|(pid, _)| pid);
             infos.push(proto::ContainerInfo {
                 namespace: KUBERNETES.to_owned(),
                 id: format!("{pod}:{name}:{short}"),
@@ -104,22 +118,43 @@ pub async fn images(
     let images = if request.namespace() == ContainerdNamespace::NsSystem {
         system_images()
     } else {
-        node.cri.images().await.map_err(super::internal)?.into_iter().flat_map(image_infos).collect()
+        node.cri
+            .images()
+            .await
+            .map_err(super::internal)?
+            .into_iter()
+            .flat_map(image_infos)
+            .collect()
     };
     Ok(Response::new(futures::stream::iter(images.into_iter().map(Ok)).boxed()))
 }
 
 /// An image by each of its names, and by digest.
 fn image_infos(image: crate::clients::cri::Image) -> Vec<proto::ImageListResponse> {
-    let digest = image.repo_digests.first().and_then(|d| d.split_once('@')).map(|(_, d)| d.to_owned()).unwrap_or_default();
+    let digest = image
+        .repo_digests
+        .first()
+        .and_then(|d| d.split_once('@'))
+        .map(|(_, d)| d.to_owned())
+        .unwrap_or_default();
     let size = i64::try_from(image.size).unwrap_or(i64::MAX);
     let names = image.repo_tags.into_iter().chain(image.repo_digests);
-    names.map(|name| proto::ImageListResponse { name, digest: digest.clone(), size, ..Default::default() }).collect()
+    names
+        .map(|name| proto::ImageListResponse {
+            name,
+            digest: digest.clone(),
+            size,
+            ..Default::default()
+        })
+        .collect()
 }
 
 /// Images that the node itself unpacked for its services.
 fn system_images() -> Vec<proto::ImageListResponse> {
-    let folders = std::fs::read_dir(crate::services::sandbox::IMAGES).into_iter().flatten().flatten();
+    let folders = std::fs::read_dir(crate::services::sandbox::IMAGES)
+        .into_iter()
+        .flatten()
+        .flatten();
     let pulled = folders.filter_map(|folder| image::pull::Pulled::open(&folder.path()).ok().flatten());
     let info = |p: image::pull::Pulled| proto::ImageListResponse {
         name: p.reference.clone(),

@@ -19,14 +19,23 @@ use crate::resources::secrets::{EtcdRootSecrets, EtcdSecrets};
 /// This node is no control plane, is not ready, or etcd runs already.
 pub async fn bootstrap(node: &Node, request: &proto::BootstrapRequest) -> Result<proto::BootstrapResponse, Status> {
     if request.recover_etcd {
-        return Err(Status::unimplemented("bootstrap from a snapshot is not implemented yet"));
+        return Err(Status::unimplemented(
+            "bootstrap from a snapshot is not implemented yet",
+        ));
     }
     control_plane(node, "bootstrap")?;
     if data_exists() || node.store.get::<EtcdLaunch>(BOOTSTRAP).is_some() {
-        return Err(Status::already_exists("etcd data directory is not empty: the cluster is already bootstrapped"));
+        return Err(Status::already_exists(
+            "etcd data directory is not empty: the cluster is already bootstrapped",
+        ));
     }
-    let launch = EtcdLaunch { state: "new".to_owned(), ..EtcdLaunch::default() };
-    node.store.put("api", BOOTSTRAP, launch, "bootstrap was called").map_err(|e| Status::internal(e.to_string()))?;
+    let launch = EtcdLaunch {
+        state: "new".to_owned(),
+        ..EtcdLaunch::default()
+    };
+    node.store
+        .put("api", BOOTSTRAP, launch, "bootstrap was called")
+        .map_err(|e| Status::internal(e.to_string()))?;
     Ok(proto::BootstrapResponse::of(proto::Bootstrap::default()))
 }
 
@@ -37,15 +46,27 @@ fn control_plane(node: &Node, what: &str) -> Result<(), Status> {
         Some(other) => Err(Status::failed_precondition(format!(
             "{what} can only be performed on a control plane node, and this is a {other}"
         ))),
-        None => Err(Status::failed_precondition(format!("{what}: this node has no configuration yet (apply-config first)"))),
+        None => Err(Status::failed_precondition(format!(
+            "{what}: this node has no configuration yet (apply-config first)"
+        ))),
     }
 }
 
 fn client(node: &Node) -> Result<Etcd, Status> {
     control_plane(node, "etcd queries")?;
     let missing = || Status::failed_precondition("etcd has no certificates yet: the node is still starting");
-    let root = node.store.list::<EtcdRootSecrets>().into_iter().next().ok_or_else(missing)?;
-    let secrets = node.store.list::<EtcdSecrets>().into_iter().next().ok_or_else(missing)?;
+    let root = node
+        .store
+        .list::<EtcdRootSecrets>()
+        .into_iter()
+        .next()
+        .ok_or_else(missing)?;
+    let secrets = node
+        .store
+        .list::<EtcdSecrets>()
+        .into_iter()
+        .next()
+        .ok_or_else(missing)?;
     Etcd::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &root.etcd_ca.crt, &secrets.etcd_admin).map_err(super::internal)
 }
 
@@ -88,5 +109,8 @@ pub async fn status(node: &Node) -> Result<proto::EtcdStatusResponse, Status> {
         errors: status.errors,
         is_learner: status.is_learner,
     };
-    Ok(proto::EtcdStatusResponse::of(proto::EtcdStatus { member_status: Some(member), ..Default::default() }))
+    Ok(proto::EtcdStatusResponse::of(proto::EtcdStatus {
+        member_status: Some(member),
+        ..Default::default()
+    }))
 }

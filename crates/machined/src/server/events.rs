@@ -22,7 +22,9 @@ pub fn events(node: &Node, request: proto::EventsRequest) -> Result<Response<Box
         event.ok()
     });
     let wanted = move |event: &Event| actor.is_empty() || event.actor == actor;
-    let stream = futures::stream::iter(past).chain(live).filter(move |e| futures::future::ready(wanted(e)));
+    let stream = futures::stream::iter(past)
+        .chain(live)
+        .filter(move |e| futures::future::ready(wanted(e)));
     Ok(Response::new(stream.map(|event| Ok(message(event))).boxed()))
 }
 
@@ -40,13 +42,18 @@ fn past(kept: Vec<Event>, request: &proto::EventsRequest, now: SystemTime) -> Ve
     if age.is_zero() {
         return Vec::new();
     }
-    kept.into_iter().filter(|e| now.duration_since(e.at).is_ok_and(|a| a <= age)).collect()
+    kept.into_iter()
+        .filter(|e| now.duration_since(e.at).is_ok_and(|a| a <= age))
+        .collect()
 }
 
 fn message(event: Event) -> proto::Event {
     proto::Event {
         metadata: None,
-        data: Some(Any { type_url: event.type_url, value: event.value }),
+        data: Some(Any {
+            type_url: event.type_url,
+            value: event.value,
+        }),
         id: event.id,
         actor_id: event.actor,
     }
@@ -58,20 +65,53 @@ mod tests {
 
     fn event(id: &str, seconds_ago: u64) -> Event {
         let at = SystemTime::now() - Duration::from_secs(seconds_ago);
-        Event { id: id.into(), actor: String::new(), type_url: String::new(), value: vec![], at }
+        Event {
+            id: id.into(),
+            actor: String::new(),
+            type_url: String::new(),
+            value: vec![],
+            at,
+        }
     }
 
     fn ids(request: proto::EventsRequest) -> Vec<String> {
         let kept = vec![event("a", 100), event("b", 50), event("c", 1)];
-        past(kept, &request, SystemTime::now()).into_iter().map(|e| e.id).collect()
+        past(kept, &request, SystemTime::now())
+            .into_iter()
+            .map(|e| e.id)
+            .collect()
     }
 
     #[test]
     fn the_past_is_shown_only_as_far_as_asked() {
         assert!(ids(proto::EventsRequest::default()).is_empty());
-        assert_eq!(ids(proto::EventsRequest { tail_events: 2, ..Default::default() }), ["b", "c"]);
-        assert_eq!(ids(proto::EventsRequest { tail_events: -1, ..Default::default() }), ["a", "b", "c"]);
-        assert_eq!(ids(proto::EventsRequest { tail_id: "a".into(), ..Default::default() }), ["b", "c"]);
-        assert_eq!(ids(proto::EventsRequest { tail_seconds: 60, ..Default::default() }), ["b", "c"]);
+        assert_eq!(
+            ids(proto::EventsRequest {
+                tail_events: 2,
+                ..Default::default()
+            }),
+            ["b", "c"]
+        );
+        assert_eq!(
+            ids(proto::EventsRequest {
+                tail_events: -1,
+                ..Default::default()
+            }),
+            ["a", "b", "c"]
+        );
+        assert_eq!(
+            ids(proto::EventsRequest {
+                tail_id: "a".into(),
+                ..Default::default()
+            }),
+            ["b", "c"]
+        );
+        assert_eq!(
+            ids(proto::EventsRequest {
+                tail_seconds: 60,
+                ..Default::default()
+            }),
+            ["b", "c"]
+        );
     }
 }

@@ -17,8 +17,18 @@ use crate::resources::secrets::{ApiCertificates, OSRootSecrets, TrustdCertificat
 /// # Errors
 /// A socket cannot be made.
 pub async fn serve(node: Node) -> anyhow::Result<()> {
-    let apid = one(&node, apid::RESOURCES, APID_USER, &[ApiCertificates::TYPE, NodeAddress::TYPE]);
-    let trustd = one(&node, trustd::RESOURCES, TRUSTD_USER, &[OSRootSecrets::TYPE, TrustdCertificates::TYPE]);
+    let apid = one(
+        &node,
+        apid::RESOURCES,
+        APID_USER,
+        &[ApiCertificates::TYPE, NodeAddress::TYPE],
+    );
+    let trustd = one(
+        &node,
+        trustd::RESOURCES,
+        TRUSTD_USER,
+        &[OSRootSecrets::TYPE, TrustdCertificates::TYPE],
+    );
     tokio::try_join!(apid, trustd).map(drop)
 }
 

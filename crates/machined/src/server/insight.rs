@@ -47,7 +47,10 @@ impl InspectService for Insight {
             resource_id: String::new(),
         };
         let edges = self.node.controllers.edges().into_iter().map(edge).collect();
-        let entry = ControllerRuntimeDependency { edges, ..Default::default() };
+        let entry = ControllerRuntimeDependency {
+            edges,
+            ..Default::default()
+        };
         Ok(Response::new(ControllerRuntimeDependenciesResponse::of(entry)))
     }
 }
@@ -56,12 +59,18 @@ impl InspectService for Insight {
 impl Planner for Insight {
     async fn plan(&self, input: PlanInput) -> Result<proto::PlanResponse, Status> {
         let current = self.node.store.get::<MachineConfig>(CURRENT);
-        let old = current.as_ref().map(|c| parsed(c)).transpose().map_err(|e| Status::internal(e.to_string()))?;
+        let old = current
+            .as_ref()
+            .map(|c| parsed(c))
+            .transpose()
+            .map_err(|e| Status::internal(e.to_string()))?;
         let invalid = |e: &dyn std::fmt::Display| Status::invalid_argument(e.to_string());
         let new = match input {
             PlanInput::Config(bytes) => Config::decode(&bytes).map_err(|e| invalid(&e))?,
             PlanInput::Patch(bytes) => {
-                let old = old.as_deref().ok_or_else(|| Status::failed_precondition("there is nothing to patch yet"))?;
+                let old = old
+                    .as_deref()
+                    .ok_or_else(|| Status::failed_precondition("there is nothing to patch yet"))?;
                 let patch = config::patch::Patch::load(&bytes).map_err(|e| invalid(&e))?;
                 config::patch::apply(old, &[patch]).map_err(|e| invalid(&e))?
             }
@@ -78,9 +87,14 @@ fn plan(node: &Node, old: Option<&Config>, new: &Config) -> Result<proto::PlanRe
     let text = String::from_utf8(new.encode()).map_err(|e| Status::internal(e.to_string()))?;
     let (changes, problems) = node
         .controllers
-        .plan(&node.store, |fork| fork.put("config.Apply", CURRENT, MachineConfig(text), "planned").map(drop))
+        .plan(&node.store, |fork| {
+            fork.put("config.Apply", CURRENT, MachineConfig(text), "planned")
+                .map(drop)
+        })
         .map_err(|e| Status::internal(e.to_string()))?;
-    let reasons = old.map(|old| config::change::apply_impact(old, new).reboot).unwrap_or_default();
+    let reasons = old
+        .map(|old| config::change::apply_impact(old, new).reboot)
+        .unwrap_or_default();
     let config_diff = old.map(|old| config::change::diff(&old.redacted(pki::REDACTED), &new.redacted(pki::REDACTED)));
     let mode = match (changes.is_empty(), reasons.is_empty()) {
         (true, _) => "no-op",

@@ -21,7 +21,10 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// The services that have logs.
 pub fn services(node: &Node) -> proto::LogsContainersResponse {
-    proto::LogsContainersResponse::of(proto::LogsContainer { ids: node.logs.names(), ..Default::default() })
+    proto::LogsContainersResponse::of(proto::LogsContainer {
+        ids: node.logs.names(),
+        ..Default::default()
+    })
 }
 
 /// A service's or container's log.
@@ -32,11 +35,15 @@ pub async fn logs(node: &Node, request: proto::LogsRequest) -> Result<Response<B
         return file(path, tail, request.follow).await;
     }
     let id = canonical(&request.id);
-    let log = node.logs.get(id).ok_or_else(|| Status::not_found(format!("log \"{id}\" was not registered")))?;
+    let log = node
+        .logs
+        .get(id)
+        .ok_or_else(|| Status::not_found(format!("log \"{id}\" was not registered")))?;
     let (kept, live) = log.read(tail);
     let kept = futures::stream::iter(kept);
     let lines = if request.follow {
-        kept.chain(BroadcastStream::new(live).filter_map(|line| async move { line.ok() })).boxed()
+        kept.chain(BroadcastStream::new(live).filter_map(|line| async move { line.ok() }))
+            .boxed()
     } else {
         kept.boxed()
     };
@@ -46,7 +53,7 @@ pub async fn logs(node: &Node, request: proto::LogsRequest) -> Result<Response<B
 fn data(line: &Bytes) -> Data {
     let mut bytes = line.to_vec();
     bytes.push(b'\n');
-    Data { metadata: None, bytes: bytes.into() }
+    Data { metadata: None, bytes }
 }
 
 /// Finds the file of a container by `namespace/pod:container`, `namespace/pod:container:id` or its id.
@@ -56,14 +63,21 @@ async fn container_log(node: &Node, id: &str) -> Result<PathBuf, Status> {
     let (pod, name, short) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     let found = containers.iter().find(|c| {
         let label = |key: &str| c.labels.get(key).map(String::as_str).unwrap_or_default();
-        let of_pod = format!("{}/{}", label("io.kubernetes.pod.namespace"), label("io.kubernetes.pod.name"));
+        let of_pod = format!(
+            "{}/{}",
+            label("io.kubernetes.pod.namespace"),
+            label("io.kubernetes.pod.name")
+        );
         let named = c.metadata.as_ref().map(|m| m.name.as_str());
         c.id == id || (of_pod == pod && named == name && short.is_none_or(|s| c.id.starts_with(s)))
     });
-    let container = found.ok_or_else(|| {
-        Status::not_found(format!("container {id:?} was not found (`containers -k` lists them)"))
-    })?;
-    let (_, path) = node.cri.container_process(&container.id).await.map_err(super::internal)?;
+    let container = found
+        .ok_or_else(|| Status::not_found(format!("container {id:?} was not found (`containers -k` lists them)")))?;
+    let (_, path) = node
+        .cri
+        .container_process(&container.id)
+        .await
+        .map_err(super::internal)?;
     Ok(path.into())
 }
 
@@ -83,17 +97,34 @@ async fn file(path: PathBuf, tail: Option<usize>, follow: bool) -> Result<Respon
             }
             if tail.is_none() {
                 let Some(line) = kept.pop_front() else { continue };
-                if sender.send(Ok(Data { metadata: None, bytes: line.into() })).await.is_err() {
+                if sender
+                    .send(Ok(Data {
+                        metadata: None,
+                        bytes: line,
+                    }))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
         }
         for line in kept {
-            if sender.send(Ok(Data { metadata: None, bytes: line.into() })).await.is_err() {
+            if sender
+                .send(Ok(Data {
+                    metadata: None,
+                    bytes: line,
+                }))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
-        while follow {
+        if !follow {
+            return;
+        }
+        loop {
             match reader.read_until(b'\n', &mut line).await {
                 Ok(0) => tokio::select! {
                     () = tokio::time::sleep(POLL) => {}
@@ -101,7 +132,14 @@ async fn file(path: PathBuf, tail: Option<usize>, follow: bool) -> Result<Respon
                 },
                 Ok(_) => {
                     let line = std::mem::take(&mut line);
-                    if sender.send(Ok(Data { metadata: None, bytes: line.into() })).await.is_err() {
+                    if sender
+                        .send(Ok(Data {
+                            metadata: None,
+                            bytes: line,
+                        }))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -109,5 +147,7 @@ async fn file(path: PathBuf, tail: Option<usize>, follow: bool) -> Result<Respon
             }
         }
     });
-    Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(receiver).boxed()))
+    Ok(Response::new(
+        tokio_stream::wrappers::ReceiverStream::new(receiver).boxed(),
+    ))
 }

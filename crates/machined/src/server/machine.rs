@@ -86,7 +86,9 @@ impl MachineService for Machine {
     }
 
     async fn containers(&self, request: Request<proto::ContainersRequest>) -> Answer<proto::ContainersResponse> {
-        containers::list(&self.node, &request.into_inner()).await.map(Response::new)
+        containers::list(&self.node, &request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn image_list(&self, request: Request<proto::ImageListRequest>) -> Stream<proto::ImageListResponse> {
@@ -108,7 +110,9 @@ impl MachineService for Machine {
     }
 
     async fn bootstrap(&self, request: Request<proto::BootstrapRequest>) -> Answer<proto::BootstrapResponse> {
-        etcd::bootstrap(&self.node, &request.into_inner()).await.map(Response::new)
+        etcd::bootstrap(&self.node, &request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn kubeconfig(&self, _: Request<()>) -> Stream<Data> {
@@ -119,7 +123,9 @@ impl MachineService for Machine {
         &self,
         request: Request<proto::EtcdMemberListRequest>,
     ) -> Answer<proto::EtcdMemberListResponse> {
-        etcd::members(&self.node, request.into_inner().query_local).await.map(Response::new)
+        etcd::members(&self.node, request.into_inner().query_local)
+            .await
+            .map(Response::new)
     }
 
     async fn etcd_status(&self, _: Request<()>) -> Answer<proto::EtcdStatusResponse> {

@@ -18,9 +18,9 @@ pub mod time;
 use std::path::Path;
 
 use anyhow::Context;
-use api::state::{Access, StateService};
 use api::proto::machine::machine_service_server::MachineServiceServer;
 use api::proto::time::time_service_server::TimeServiceServer;
+use api::state::{Access, StateService};
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
@@ -35,7 +35,8 @@ const ACTOR_KEY: &str = "actor-id";
 /// The socket cannot be made.
 pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
     let listener = listen(socket, 0o660)?;
-    std::os::unix::fs::chown(socket, None, Some(crate::controllers::services::APID_USER)).context("hand over the socket")?;
+    std::os::unix::fs::chown(socket, None, Some(crate::controllers::services::APID_USER))
+        .context("hand over the socket")?;
     let access = Access::Roles;
     let limit = api::MAX_MESSAGE_SIZE;
     let state = StateService::new(node.store.clone(), access.clone());
@@ -49,7 +50,10 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
         .add_service(insight::inspect(node.clone()))
         .add_service(insight::insight(node.clone(), access))
         .add_service(state.into_server())
-        .serve_with_incoming_shutdown(tokio_stream::wrappers::UnixListenerStream::new(listener), cancel.cancelled_owned())
+        .serve_with_incoming_shutdown(
+            tokio_stream::wrappers::UnixListenerStream::new(listener),
+            cancel.cancelled_owned(),
+        )
         .await
         .context("serve the machine API")
 }
@@ -71,7 +75,11 @@ pub fn listen(socket: &Path, mode: u32) -> anyhow::Result<tokio::net::UnixListen
 
 /// The client's name for its request, so that it finds the events that follow; a new one if it gave none.
 pub fn actor<T>(request: &Request<T>) -> String {
-    let given = request.metadata().get(ACTOR_KEY).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
+    let given = request
+        .metadata()
+        .get(ACTOR_KEY)
+        .and_then(|v| v.to_str().ok())
+        .map(ToOwned::to_owned);
     given.unwrap_or_else(|| pki::tokens::random_lowercase(20).unwrap_or_default())
 }
 

@@ -23,7 +23,9 @@ pub fn list(node: &Node) -> proto::ServiceListResponse {
         .map(|(id, status)| proto::ServiceInfo {
             id: id.clone(),
             state: status.state.name().to_owned(),
-            events: Some(proto::ServiceEvents { events: service_events(status) }),
+            events: Some(proto::ServiceEvents {
+                events: service_events(status),
+            }),
             // What has no check is as healthy as it is running.
             health: Some(if status.checked {
                 service_health(status)
@@ -36,7 +38,10 @@ pub fn list(node: &Node) -> proto::ServiceListResponse {
             }),
         })
         .collect();
-    proto::ServiceListResponse::of(proto::ServiceList { services, ..Default::default() })
+    proto::ServiceListResponse::of(proto::ServiceList {
+        services,
+        ..Default::default()
+    })
 }
 
 fn operate(node: &Node, id: &str, operation: Operation) -> Result<String, Status> {
@@ -59,7 +64,10 @@ fn operate(node: &Node, id: &str, operation: Operation) -> Result<String, Status
 /// It does not exist, or may not be operated.
 pub fn start(node: &Node, id: &str) -> Result<proto::ServiceStartResponse, Status> {
     let resp = operate(node, id, Operation::Start)?;
-    Ok(proto::ServiceStartResponse::of(proto::ServiceStart { resp, ..Default::default() }))
+    Ok(proto::ServiceStartResponse::of(proto::ServiceStart {
+        resp,
+        ..Default::default()
+    }))
 }
 
 /// Stops a service until it is started.
@@ -68,7 +76,10 @@ pub fn start(node: &Node, id: &str) -> Result<proto::ServiceStartResponse, Statu
 /// As [`start`].
 pub fn stop(node: &Node, id: &str) -> Result<proto::ServiceStopResponse, Status> {
     let resp = operate(node, id, Operation::Stop)?;
-    Ok(proto::ServiceStopResponse::of(proto::ServiceStop { resp, ..Default::default() }))
+    Ok(proto::ServiceStopResponse::of(proto::ServiceStop {
+        resp,
+        ..Default::default()
+    }))
 }
 
 /// Stops and starts a service.
@@ -77,5 +88,8 @@ pub fn stop(node: &Node, id: &str) -> Result<proto::ServiceStopResponse, Status>
 /// As [`start`].
 pub fn restart(node: &Node, id: &str) -> Result<proto::ServiceRestartResponse, Status> {
     let resp = operate(node, id, Operation::Restart)?;
-    Ok(proto::ServiceRestartResponse::of(proto::ServiceRestart { resp, ..Default::default() }))
+    Ok(proto::ServiceRestartResponse::of(proto::ServiceRestart {
+        resp,
+        ..Default::default()
+    }))
 }

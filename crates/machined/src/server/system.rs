@@ -23,7 +23,10 @@ pub fn version(_node: &Node) -> proto::VersionResponse {
             os: "linux".to_owned(),
             arch: architecture().to_owned(),
         }),
-        platform: Some(proto::PlatformInfo { name: "container".to_owned(), mode: "container".to_owned() }),
+        platform: Some(proto::PlatformInfo {
+            name: "container".to_owned(),
+            mode: "container".to_owned(),
+        }),
         features: Some(proto::FeaturesInfo { rbac: true }),
         ..Default::default()
     })
@@ -40,7 +43,10 @@ pub fn architecture() -> &'static str {
 
 /// The host name.
 pub fn hostname() -> proto::HostnameResponse {
-    proto::HostnameResponse::of(proto::Hostname { hostname: sys::host::hostname(), ..Default::default() })
+    proto::HostnameResponse::of(proto::Hostname {
+        hostname: sys::host::hostname(),
+        ..Default::default()
+    })
 }
 
 /// Kernel messages: what is kept (unless only new ones are asked for), then what comes, if followed.
@@ -51,7 +57,11 @@ pub fn dmesg(request: proto::DmesgRequest) -> Result<Response<BoxStream<Data>>, 
     })?;
     let follow = request.follow;
     let lines = futures::stream::unfold(reader, move |mut reader| async move {
-        let record = if follow { reader.next().await.map(Some) } else { reader.try_next() };
+        let record = if follow {
+            reader.next().await.map(Some)
+        } else {
+            reader.try_next()
+        };
         match record {
             Ok(Some(record)) => Some((Ok(line(&record)), reader)),
             Ok(None) => None,
@@ -73,20 +83,32 @@ fn line(record: &Record) -> Data {
         record.time.as_secs_f64(),
         record.message
     );
-    Data { metadata: None, bytes: text.into_bytes().into() }
+    Data {
+        metadata: None,
+        bytes: text.into_bytes(),
+    }
 }
 
 /// The kernel's counters of memory, in kB.
 pub fn memory() -> anyhow::Result<proto::MemoryResponse> {
     let text = std::fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
-    Ok(proto::MemoryResponse::of(proto::Memory { meminfo: Some(parse_memory(&text)), ..Default::default() }))
+    Ok(proto::MemoryResponse::of(proto::Memory {
+        meminfo: Some(parse_memory(&text)),
+        ..Default::default()
+    }))
 }
 
 fn parse_memory(text: &str) -> proto::MemInfo {
     let mut info = proto::MemInfo::default();
     for line in text.lines() {
-        let Some((name, rest)) = line.split_once(':') else { continue };
-        let value = rest.split_whitespace().next().and_then(|v| v.parse().ok()).unwrap_or_default();
+        let Some((name, rest)) = line.split_once(':') else {
+            continue;
+        };
+        let value = rest
+            .split_whitespace()
+            .next()
+            .and_then(|v| v.parse().ok())
+            .unwrap_or_default();
         let field = match name {
             "MemTotal" => &mut info.memtotal,
             "MemFree" => &mut info.memfree,
@@ -149,14 +171,21 @@ pub fn load_average() -> anyhow::Result<proto::LoadAvgResponse> {
     let mut numbers = text.split_whitespace().filter_map(|n| n.parse().ok());
     let mut next = || numbers.next().unwrap_or_default();
     let (load1, load5, load15) = (next(), next(), next());
-    Ok(proto::LoadAvgResponse::of(proto::LoadAvg { load1, load5, load15, ..Default::default() }))
+    Ok(proto::LoadAvgResponse::of(proto::LoadAvg {
+        load1,
+        load5,
+        load15,
+        ..Default::default()
+    }))
 }
 
 /// Mounted file systems that have a size.
 pub fn mounts() -> anyhow::Result<proto::MountsResponse> {
     let mut stats = Vec::new();
     for mount in sys::mount::list()? {
-        let Ok(usage) = sys::files::usage(&mount.target) else { continue };
+        let Ok(usage) = sys::files::usage(&mount.target) else {
+            continue;
+        };
         if usage.total > 0 {
             stats.push(proto::MountStat {
                 filesystem: mount.source,
@@ -166,7 +195,10 @@ pub fn mounts() -> anyhow::Result<proto::MountsResponse> {
             });
         }
     }
-    Ok(proto::MountsResponse::of(proto::Mounts { stats, ..Default::default() }))
+    Ok(proto::MountsResponse::of(proto::Mounts {
+        stats,
+        ..Default::default()
+    }))
 }
 
 /// All processes of the node.
@@ -185,7 +217,10 @@ pub fn processes() -> anyhow::Result<proto::ProcessesResponse> {
         label: String::new(),
     };
     let processes = sys::process::list()?.into_iter().map(info).collect();
-    Ok(proto::ProcessesResponse::of(proto::Process { processes, ..Default::default() }))
+    Ok(proto::ProcessesResponse::of(proto::Process {
+        processes,
+        ..Default::default()
+    }))
 }
 
 #[cfg(test)]
@@ -200,7 +235,12 @@ mod tests {
 
     #[test]
     fn a_kernel_message_shows_who_and_when() {
-        let record = Record { priority: 6, message: "hello".into(), time: std::time::Duration::from_millis(1500), ..Record::default() };
+        let record = Record {
+            priority: 6,
+            message: "hello".into(),
+            time: std::time::Duration::from_millis(1500),
+            ..Record::default()
+        };
         assert_eq!(line(&record).bytes, "kern:    info: [1.500000000]: hello\n".as_bytes());
     }
 }

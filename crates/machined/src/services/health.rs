@@ -21,7 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 /// # Errors
 /// What did not answer, and how.
 pub async fn check(health: &Health) -> anyhow::Result<()> {
-    tokio::time::timeout(TIMEOUT, ask(health)).await.context("no answer in time")?
+    tokio::time::timeout(TIMEOUT, ask(health))
+        .await
+        .context("no answer in time")?
 }
 
 async fn ask(health: &Health) -> anyhow::Result<()> {
@@ -29,16 +31,22 @@ async fn ask(health: &Health) -> anyhow::Result<()> {
         Health::None => Ok(()),
         Health::Tcp { port } => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-            TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
+            TcpStream::connect(address)
+                .await
+                .with_context(|| format!("connect to {address}"))?;
             Ok(())
         }
         Health::Socket { path } => {
-            UnixStream::connect(path).await.with_context(|| format!("connect to {path}"))?;
+            UnixStream::connect(path)
+                .await
+                .with_context(|| format!("connect to {path}"))?;
             Ok(())
         }
         Health::Http { port, path } => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-            let mut stream = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
+            let mut stream = TcpStream::connect(address)
+                .await
+                .with_context(|| format!("connect to {address}"))?;
             let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut head = [0u8; 256];

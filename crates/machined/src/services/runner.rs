@@ -36,7 +36,12 @@ pub trait Process: Send + Sync {
 /// Prepares, starts and checks services. The real one uses images and sandboxes; tests use plain processes.
 pub trait Runner: Send + Sync + 'static {
     /// Makes ready what the process needs: its image, folders, cgroup. Long: reports what it does through `log`.
-    fn prepare<'a>(&'a self, id: &'a str, spec: &'a ServiceSpec, log: &'a Log) -> BoxFuture<'a, anyhow::Result<Prepared>>;
+    fn prepare<'a>(
+        &'a self,
+        id: &'a str,
+        spec: &'a ServiceSpec,
+        log: &'a Log,
+    ) -> BoxFuture<'a, anyhow::Result<Prepared>>;
     /// Starts the process with its output going to `log`.
     fn start<'a>(
         &'a self,

@@ -41,7 +41,11 @@ impl SandboxRunner {
     async fn pull(&self, image: &str, log: &Log) -> anyhow::Result<PathBuf> {
         let directory = Path::new(IMAGES).join(image.replace(['/', ':', '@'], "_"));
         let mut puller = self.puller.clone();
-        let puller = puller.wait_for(Option::is_some).await.context("wait for the registry configuration")?.clone();
+        let puller = puller
+            .wait_for(Option::is_some)
+            .await
+            .context("wait for the registry configuration")?
+            .clone();
         let puller = puller.context("registry configuration is not there")?;
         log.line(&format!("pulling {image}"));
         let (name, place) = (image.to_owned(), directory.clone());
@@ -66,9 +70,13 @@ impl SandboxRunner {
     }
 
     fn cgroup_folders(&self, spec: &ServiceSpec) -> anyhow::Result<Vec<PathBuf>> {
-        let (Some(layout), false) = (&self.layout, spec.cgroup.path.is_empty()) else { return Ok(Vec::new()) };
+        let (Some(layout), false) = (&self.layout, spec.cgroup.path.is_empty()) else {
+            return Ok(Vec::new());
+        };
         let group = layout.group(&spec.cgroup.path);
-        group.create().with_context(|| format!("make the cgroup {}", spec.cgroup.path))?;
+        group
+            .create()
+            .with_context(|| format!("make the cgroup {}", spec.cgroup.path))?;
         let some = |value: u64| (value != 0).then_some(value);
         let limits = Limits {
             memory_max: some(spec.cgroup.memory_max),
@@ -97,7 +105,11 @@ impl Runner for SandboxRunner {
                 std::fs::create_dir_all(&root).with_context(|| format!("make {}", root.display()))?;
                 return Ok(Prepared { root: Some(root) });
             }
-            let root = if spec.image.is_empty() { None } else { Some(self.pull(&spec.image, log).await?) };
+            let root = if spec.image.is_empty() {
+                None
+            } else {
+                Some(self.pull(&spec.image, log).await?)
+            };
             Ok(Prepared { root })
         })
     }
@@ -153,14 +165,30 @@ fn sandbox_spec(spec: &ServiceSpec, root: Option<&Path>, cgroups: Vec<PathBuf>) 
         mounts.push(SandboxMount::Proc { target: "/proc".into() });
     }
     mounts.extend(spec.mounts.iter().map(bind));
-    let env = spec.env.iter().filter_map(|v| v.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let env = spec
+        .env
+        .iter()
+        .filter_map(|v| v.split_once('='))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect();
     SandboxSpec {
         argv: spec.args.clone(),
         env,
-        namespaces: Namespaces { mount: root.is_some(), ipc: spec.confined, ..Namespaces::default() },
-        root: root.map_or(Root::Current, |path| Root::Directory { path: path.to_owned(), read_only: spec.confined }),
+        namespaces: Namespaces {
+            mount: root.is_some(),
+            ipc: spec.confined,
+            ..Namespaces::default()
+        },
+        root: root.map_or(Root::Current, |path| Root::Directory {
+            path: path.to_owned(),
+            read_only: spec.confined,
+        }),
         mounts,
-        user: (spec.user != 0).then(|| User { uid: spec.user, gid: spec.user, groups: vec![] }),
+        user: (spec.user != 0).then(|| User {
+            uid: spec.user,
+            gid: spec.user,
+            groups: vec![],
+        }),
         capabilities: spec.confined.then(Vec::new),
         no_new_privs: spec.confined,
         seccomp: if spec.confined { Seccomp::Service } else { Seccomp::None },
@@ -179,7 +207,11 @@ fn bind(mount: &Mount) -> SandboxMount {
         target: mount.target.clone().into(),
         read_only: mount.read_only,
         recursive: mount.recursive,
-        propagation: Some(if mount.shared { Propagation::Shared } else { Propagation::Slave }),
+        propagation: Some(if mount.shared {
+            Propagation::Shared
+        } else {
+            Propagation::Slave
+        }),
     }
 }
 
@@ -203,8 +235,14 @@ impl Process for Sandboxed {
     fn wait(&mut self) -> BoxFuture<'_, Exit> {
         Box::pin(async {
             match self.child.wait().await {
-                Ok(status) => Exit { text: status.to_string(), success: status.success() },
-                Err(error) => Exit { text: error.to_string(), success: false },
+                Ok(status) => Exit {
+                    text: status.to_string(),
+                    success: status.success(),
+                },
+                Err(error) => Exit {
+                    text: error.to_string(),
+                    success: false,
+                },
             }
         })
     }

@@ -53,17 +53,30 @@ pub struct Mount {
 impl Mount {
     /// A read-only bind of a path to itself.
     pub fn ro(path: &str) -> Self {
-        Self { source: path.into(), target: path.into(), read_only: true, ..Self::default() }
+        Self {
+            source: path.into(),
+            target: path.into(),
+            read_only: true,
+            ..Self::default()
+        }
     }
 
     /// A writable bind of a path to itself.
     pub fn rw(path: &str) -> Self {
-        Self { source: path.into(), target: path.into(), ..Self::default() }
+        Self {
+            source: path.into(),
+            target: path.into(),
+            ..Self::default()
+        }
     }
 
     /// A writable bind of a whole tree to itself, with mounts travelling both ways.
     pub fn shared(path: &str) -> Self {
-        Self { recursive: true, shared: true, ..Self::rw(path) }
+        Self {
+            recursive: true,
+            shared: true,
+            ..Self::rw(path)
+        }
     }
 }
 

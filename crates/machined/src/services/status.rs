@@ -89,14 +89,22 @@ impl Status {
 
     /// Records an event; false if it says the same as the last one.
     pub fn record(&mut self, state: State, message: &str, at: SystemTime) -> bool {
-        if self.events.back().is_some_and(|last| last.state == state && last.message == message) {
+        if self
+            .events
+            .back()
+            .is_some_and(|last| last.state == state && last.message == message)
+        {
             return false;
         }
         self.state = state;
         if self.events.len() == EVENTS {
             self.events.pop_front();
         }
-        self.events.push_back(ServiceEvent { state, message: message.to_owned(), at });
+        self.events.push_back(ServiceEvent {
+            state,
+            message: message.to_owned(),
+            at,
+        });
         true
     }
 
@@ -116,7 +124,10 @@ impl Status {
 
 /// The sentence about what a service waits for, in the interface's words.
 pub fn waiting_message(conditions: &[String], services: &[String]) -> String {
-    let mut parts: Vec<String> = services.iter().map(|s| format!("service \"{s}\" to be \"up\"")).collect();
+    let mut parts: Vec<String> = services
+        .iter()
+        .map(|s| format!("service \"{s}\" to be \"up\""))
+        .collect();
     parts.extend(conditions.iter().cloned());
     format!("Waiting for {}", parts.join(", "))
 }
@@ -127,7 +138,10 @@ mod tests {
 
     #[test]
     fn a_service_with_a_check_is_up_only_when_healthy() {
-        let mut status = Status { checked: true, ..Status::default() };
+        let mut status = Status {
+            checked: true,
+            ..Status::default()
+        };
         let now = SystemTime::UNIX_EPOCH;
         status.record(State::Running, "Started", now);
         assert!(!status.is_up());

@@ -98,7 +98,16 @@ impl Supervisor {
     /// A supervisor with nothing to run yet.
     pub fn new(runner: Arc<dyn Runner>, events: Events, logs: Logs) -> Self {
         let board = watch::channel(BTreeMap::new()).0;
-        Self { shared: Arc::new(Shared { runner, events, logs, entries: Mutex::default(), ending: AtomicBool::new(false), board }) }
+        Self {
+            shared: Arc::new(Shared {
+                runner,
+                events,
+                logs,
+                entries: Mutex::default(),
+                ending: AtomicBool::new(false),
+                board,
+            }),
+        }
     }
 
     /// Makes exactly these services run; others end. Once the node is ending nothing is started.
@@ -113,7 +122,9 @@ impl Supervisor {
             }
         }
         for (id, spec) in services {
-            let entry = entries.entry(id.clone()).or_insert_with(|| self.shared.clone().track(id));
+            let entry = entries
+                .entry(id.clone())
+                .or_insert_with(|| self.shared.clone().track(id));
             entry.desired.send_if_modified(|d| {
                 let changed = d.spec.as_ref() != Some(&spec);
                 d.spec = Some(spec);
@@ -140,13 +151,19 @@ impl Supervisor {
         let entries = lock(&self.shared.entries);
         let Some(entry) = entries.get(id) else {
             return if self.shared.board.borrow().contains_key(id) {
-                Err(ServiceError::NotOperable { id: id.into(), operation: operation.name() })
+                Err(ServiceError::NotOperable {
+                    id: id.into(),
+                    operation: operation.name(),
+                })
             } else {
                 Err(ServiceError::Unknown(id.into()))
             };
         };
         if !entry.desired.borrow().spec.as_ref().is_some_and(|s| s.operable) {
-            return Err(ServiceError::NotOperable { id: id.into(), operation: operation.name() });
+            return Err(ServiceError::NotOperable {
+                id: id.into(),
+                operation: operation.name(),
+            });
         }
         entry.desired.send_modify(|d| match operation {
             Operation::Start => d.stopped = false,
@@ -164,12 +181,20 @@ impl Supervisor {
         self.shared.ending.store(true, Ordering::Relaxed);
         let mut board = self.board();
         for id in order {
-            let known = lock(&self.shared.entries).get(*id).map(|entry| entry.desired.send_modify(|d| d.spec = None));
+            let known = lock(&self.shared.entries)
+                .get(*id)
+                .map(|entry| entry.desired.send_modify(|d| d.spec = None));
             if known.is_none() {
                 continue;
             }
-            let ended = board.wait_for(|b| b.get(*id).is_none_or(|s| matches!(s.state, State::Finished | State::Initialized)));
-            if tokio::time::timeout(STOP_TIMEOUT + Duration::from_secs(2), ended).await.is_err() {
+            let ended = board.wait_for(|b| {
+                b.get(*id)
+                    .is_none_or(|s| matches!(s.state, State::Finished | State::Initialized))
+            });
+            if tokio::time::timeout(STOP_TIMEOUT + Duration::from_secs(2), ended)
+                .await
+                .is_err()
+            {
                 tracing::warn!(service = id, "service did not end in time");
             }
         }
@@ -187,7 +212,15 @@ impl Shared {
     fn track(self: Arc<Self>, id: String) -> Entry {
         let (desired, receiver) = watch::channel(Desired::default());
         let log = self.logs.of(&id);
-        let task = tokio::spawn(Task { shared: self, id, desired: receiver, log }.run());
+        let task = tokio::spawn(
+            Task {
+                shared: self,
+                id,
+                desired: receiver,
+                log,
+            }
+            .run(),
+        );
         Entry { desired, task }
     }
 
@@ -341,7 +374,11 @@ impl Task {
         shared.update(&self.id, |s| {
             s.checked = spec.health != Health::None;
             s.pid = Some(pid);
-            s.record(State::Running, &format!("Started process {} (PID {pid})", self.id), SystemTime::now())
+            s.record(
+                State::Running,
+                &format!("Started process {} (PID {pid})", self.id),
+                SystemTime::now(),
+            )
         });
         let end = tokio::select! {
             exit = process.wait() => End::ByItself(exit),
@@ -351,7 +388,10 @@ impl Task {
         match end {
             End::ByItself(exit) => anyhow::bail!("{}", exit.text),
             End::Asked => {
-                self.record(State::Stopping, &format!("Sending SIGTERM to process {} (PID {pid})", self.id));
+                self.record(
+                    State::Stopping,
+                    &format!("Sending SIGTERM to process {} (PID {pid})", self.id),
+                );
                 end_process(process.as_mut()).await;
                 Ok(())
             }
@@ -389,7 +429,9 @@ async fn watch_health(shared: &Shared, id: &str, check: &Health) {
             }
             let failure = outcome.clone().err();
             let changed = s.record_health(outcome, SystemTime::now());
-            let message = failure.map_or("Health check successful".to_owned(), |f| format!("Health check failed: {f}"));
+            let message = failure.map_or("Health check successful".to_owned(), |f| {
+                format!("Health check failed: {f}")
+            });
             changed && s.record(State::Running, &message, SystemTime::now())
         });
         tokio::time::sleep(period).await;

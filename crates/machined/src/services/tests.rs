@@ -35,7 +35,10 @@ impl Process for FakeProcess {
     fn wait(&mut self) -> BoxFuture<'_, Exit> {
         Box::pin(async {
             let _ = self.ended.wait_for(|e| *e).await;
-            Exit { text: "exit code 1".into(), success: false }
+            Exit {
+                text: "exit code 1".into(),
+                success: false,
+            }
         })
     }
 
@@ -80,35 +83,59 @@ fn supervisor() -> (Arc<Fake>, Supervisor) {
 }
 
 fn spec() -> ServiceSpec {
-    ServiceSpec { health: Health::Tcp { port: 1 }, operable: true, ..ServiceSpec::default() }
+    ServiceSpec {
+        health: Health::Tcp { port: 1 },
+        operable: true,
+        ..ServiceSpec::default()
+    }
 }
 
 async fn until(supervisor: &Supervisor, what: impl Fn(&BTreeMap<String, super::status::Status>) -> bool) {
     let mut board = supervisor.board();
-    tokio::time::timeout(Duration::from_secs(10), board.wait_for(|b| what(b))).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), board.wait_for(|b| what(b)))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_waits_for_what_it_depends_on() {
     let (fake, supervisor) = supervisor();
     *lock(&fake.healthy) = false;
-    let kubelet = ServiceSpec { depends_on: vec!["containerd".into()], ..spec() };
+    let kubelet = ServiceSpec {
+        depends_on: vec!["containerd".into()],
+        ..spec()
+    };
     supervisor.set([("kubelet".to_owned(), kubelet), ("containerd".to_owned(), spec())].into());
-    until(&supervisor, |b| b.get("kubelet").is_some_and(|s| s.state == State::Waiting)).await;
-    until(&supervisor, |b| b.get("containerd").is_some_and(|s| s.state == State::Running)).await;
+    until(&supervisor, |b| {
+        b.get("kubelet").is_some_and(|s| s.state == State::Waiting)
+    })
+    .await;
+    until(&supervisor, |b| {
+        b.get("containerd").is_some_and(|s| s.state == State::Running)
+    })
+    .await;
     assert_eq!(*lock(&fake.started), ["containerd"]);
     *lock(&fake.healthy) = true;
-    until(&supervisor, |b| b.get("kubelet").is_some_and(|s| s.is_up())).await;
+    until(&supervisor, |b| {
+        b.get("kubelet").is_some_and(super::status::Status::is_up)
+    })
+    .await;
     assert_eq!(*lock(&fake.started), ["containerd", "kubelet"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_condition_that_is_missing_is_named() {
     let (_fake, supervisor) = supervisor();
-    let etcd = ServiceSpec { waiting_for: vec!["etcd spec".into()], ..spec() };
+    let etcd = ServiceSpec {
+        waiting_for: vec!["etcd spec".into()],
+        ..spec()
+    };
     supervisor.set([("etcd".to_owned(), etcd)].into());
     until(&supervisor, |b| {
-        b.get("etcd").and_then(|s| s.events.back()).is_some_and(|e| e.message == "Waiting for etcd spec")
+        b.get("etcd")
+            .and_then(|s| s.events.back())
+            .is_some_and(|e| e.message == "Waiting for etcd spec")
     })
     .await;
 }
@@ -117,10 +144,10 @@ async fn a_condition_that_is_missing_is_named() {
 async fn a_service_that_ends_by_itself_is_started_again() {
     let (fake, supervisor) = supervisor();
     supervisor.set([("etcd".to_owned(), spec())].into());
-    until(&supervisor, |b| b.get("etcd").is_some_and(|s| s.is_up())).await;
+    until(&supervisor, |b| b.get("etcd").is_some_and(super::status::Status::is_up)).await;
     lock(&fake.running)["etcd"].send_replace(true);
     until(&supervisor, |b| b.get("etcd").is_some_and(|s| s.state == State::Failed)).await;
-    until(&supervisor, |b| b.get("etcd").is_some_and(|s| s.is_up())).await;
+    until(&supervisor, |b| b.get("etcd").is_some_and(super::status::Status::is_up)).await;
     assert_eq!(*lock(&fake.started), ["etcd", "etcd"]);
 }
 
@@ -128,26 +155,65 @@ async fn a_service_that_ends_by_itself_is_started_again() {
 async fn a_changed_spec_restarts_and_a_dropped_one_ends() {
     let (fake, supervisor) = supervisor();
     supervisor.set([("kubelet".to_owned(), spec())].into());
-    until(&supervisor, |b| b.get("kubelet").is_some_and(|s| s.is_up())).await;
-    supervisor.set([("kubelet".to_owned(), ServiceSpec { files_version: "2".into(), ..spec() })].into());
+    until(&supervisor, |b| {
+        b.get("kubelet").is_some_and(super::status::Status::is_up)
+    })
+    .await;
+    supervisor.set(
+        [(
+            "kubelet".to_owned(),
+            ServiceSpec {
+                files_version: "2".into(),
+                ..spec()
+            },
+        )]
+        .into(),
+    );
     until(&supervisor, |b| {
         lock(&fake.started).len() == 2 && b.get("kubelet").is_some_and(super::status::Status::is_up)
     })
     .await;
     assert_eq!(*lock(&fake.started), ["kubelet", "kubelet2"]);
     supervisor.set(BTreeMap::new());
-    until(&supervisor, |b| b.get("kubelet").is_some_and(|s| s.state == State::Finished)).await;
+    until(&supervisor, |b| {
+        b.get("kubelet").is_some_and(|s| s.state == State::Finished)
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_what_may_be_operated_is() {
     let (_fake, supervisor) = supervisor();
-    supervisor.set([("kubelet".to_owned(), spec()), ("apid".to_owned(), ServiceSpec { operable: false, ..spec() })].into());
+    supervisor.set(
+        [
+            ("kubelet".to_owned(), spec()),
+            (
+                "apid".to_owned(),
+                ServiceSpec {
+                    operable: false,
+                    ..spec()
+                },
+            ),
+        ]
+        .into(),
+    );
     until(&supervisor, |b| b.values().filter(|s| s.is_up()).count() == 2).await;
-    assert!(matches!(supervisor.operate("apid", Operation::Stop), Err(ServiceError::NotOperable { .. })));
-    assert!(matches!(supervisor.operate("nope", Operation::Stop), Err(ServiceError::Unknown(_))));
+    assert!(matches!(
+        supervisor.operate("apid", Operation::Stop),
+        Err(ServiceError::NotOperable { .. })
+    ));
+    assert!(matches!(
+        supervisor.operate("nope", Operation::Stop),
+        Err(ServiceError::Unknown(_))
+    ));
     supervisor.operate("kubelet", Operation::Stop).unwrap();
-    until(&supervisor, |b| b.get("kubelet").is_some_and(|s| s.state == State::Finished)).await;
+    until(&supervisor, |b| {
+        b.get("kubelet").is_some_and(|s| s.state == State::Finished)
+    })
+    .await;
     supervisor.operate("kubelet", Operation::Start).unwrap();
-    until(&supervisor, |b| b.get("kubelet").is_some_and(|s| s.is_up())).await;
+    until(&supervisor, |b| {
+        b.get("kubelet").is_some_and(super::status::Status::is_up)
+    })
+    .await;
 }
