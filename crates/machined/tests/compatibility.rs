@@ -1,0 +1,215 @@
+//! The table of calls in `docs/compatibility.md` is what a real machine API answers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use api::trustd::{Config as Trustd, Issuer, sign_request};
+use machined::boot::platform::{Environment, Platform};
+use machined::clients::cri::Cri;
+use machined::controllers::{self, World};
+use machined::events::Events;
+use machined::logs::Logs;
+use machined::node::Node;
+use machined::resources;
+use machined::sequence::Sequencer;
+use machined::services::sandbox::SandboxRunner;
+use machined::services::supervisor::Supervisor;
+use pki::{Authority, KeyKind, Request as CertificateRequest, Secret};
+use resource::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+/// The page, and how it calls the two answers.
+const PAGE: &str = include_str!("../../../docs/compatibility.md");
+const DONE: &str = "done";
+const UNIMPLEMENTED: &str = "Unimplemented";
+/// A call with its own server, which is not behind the machine API's socket.
+const CERTIFICATE: &str = "securityapi.SecurityService/Certificate";
+/// A call that is still silent after this long is one that streams what comes later.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Rows `| call | answer | … |` whose call is a path in backticks.
+fn documented() -> BTreeMap<String, String> {
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+        let call = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+        let (service, method) = call.split_once('/')?;
+        let named = service.contains('.') && method.chars().all(|c| c.is_ascii_alphanumeric());
+        named.then_some((call.to_owned(), cells.next()?.to_owned()))
+    };
+    PAGE.lines().filter_map(row).collect()
+}
+
+/// A node as the init process has it, with nothing running.
+fn node(folder: &Path) -> Node {
+    let store = Store::default();
+    resources::register(&store);
+    let (events, logs) = (Events::default(), Logs::in_directory(folder));
+    let runner = Arc::new(SandboxRunner::new(None, watch::channel(None).1));
+    let supervisor = Supervisor::new(runner, events.clone(), logs.clone());
+    // Nobody carries out what is asked: reboot and reset are safe to call here.
+    let (sequencer, _requests) = Sequencer::new(events.clone());
+    let cri = Cri::new(&folder.join("containerd.sock"));
+    let world = World {
+        supervisor: supervisor.clone(),
+        events: events.clone(),
+        sequencer: sequencer.clone(),
+        puller: watch::channel(None).0,
+        cri: cri.clone(),
+        state: folder.to_owned(),
+    };
+    Node {
+        store,
+        controllers: controllers::graph(&world).build().unwrap(),
+        supervisor,
+        events,
+        logs,
+        configs: machined::machine_config::Store::new(folder),
+        sequencer,
+        cri,
+        environment: Arc::new(Environment {
+            platform: Platform::Container,
+            user_data: None,
+            sku: String::new(),
+        }),
+        apply_lock: Arc::default(),
+        cancel: CancellationToken::new(),
+    }
+}
+
+async fn channel(socket: &Path) -> Channel {
+    for _ in 0..100 {
+        if socket.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
+/// Makes the call with one empty message. On the wire a single message and a stream of one are the same.
+async fn call(channel: &Channel, path: &str) -> Result<(), Status> {
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.map_err(|e| Status::internal(e.to_string()))?;
+    let mut request = Request::new(tokio_stream::once(()));
+    request
+        .metadata_mut()
+        .insert(api::roles::ROLE_KEY, "os:admin".parse().unwrap());
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let answer = async {
+        let answer = client.streaming(request, path.parse().unwrap(), codec).await?;
+        answer.into_inner().message().await
+    };
+    tokio::time::timeout(PATIENCE, answer)
+        .await
+        .map_or(Ok(()), |outcome| outcome.map(drop))
+}
+
+/// "not implemented" as a server says it of a whole call.
+fn word(outcome: &Result<(), Status>) -> &'static str {
+    match outcome {
+        Err(status) if status.code() == Code::Unimplemented => UNIMPLEMENTED,
+        _ => DONE,
+    }
+}
+
+#[test]
+fn the_page_has_every_call_of_the_contract_once() {
+    let rows = documented();
+    let mentioned = PAGE
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains('/'))
+        .count();
+    assert!(mentioned >= rows.len());
+    let contract = api::method::all()
+        .map(|m| m.path.trim_start_matches('/'))
+        .filter(|p| !p.starts_with("keelson."));
+    let contract: Vec<String> = contract.map(str::to_owned).collect();
+    for path in &contract {
+        assert!(rows.contains_key(path), "docs/compatibility.md has no row for {path}");
+    }
+    for (path, answer) in &rows {
+        assert!(
+            contract.contains(path) || path.starts_with("keelson."),
+            "{path} is no call of the contract"
+        );
+        assert!([DONE, UNIMPLEMENTED].contains(&answer.as_str()), "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_says_what_the_machine_api_answers() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: the socket of the machine API is handed to another user, which needs root");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("machine.sock");
+    let node = node(folder.path());
+    let serving = tokio::spawn({
+        let (node, socket) = (node.clone(), socket.clone());
+        async move { machined::server::serve(node, &socket).await }
+    });
+    let channel = channel(&socket).await;
+    let rows = documented().into_iter().filter(|(path, _)| path != CERTIFICATE);
+    let calls = rows.map(|(path, documented)| {
+        let channel = channel.clone();
+        async move {
+            let outcome = call(&channel, &format!("/{path}")).await;
+            (word(&outcome) != documented).then(|| format!("{path} is {} ({outcome:?})", word(&outcome)))
+        }
+    });
+    let wrong: Vec<String> = futures::future::join_all(calls).await.into_iter().flatten().collect();
+    assert!(
+        wrong.is_empty(),
+        "docs/compatibility.md is wrong:\n{}",
+        wrong.join("\n")
+    );
+    node.cancel.cancel();
+    drop(channel);
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_page_says_what_trustd_answers() {
+    assert_eq!(documented()[CERTIFICATE], DONE);
+    pki::tls::install_provider();
+    let now = SystemTime::now();
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let authority = Authority::new_os(now).unwrap();
+    let server = CertificateRequest::server(KeyKind::Ed25519, "trustd", vec![], vec![address], now);
+    let server = pki::tls::server_config(&authority.sign(&server).unwrap(), None).unwrap();
+    let tls = pki::tls::client_config(authority.certificate(), None).unwrap();
+    let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    let token = Secret::from("abcdef.0123456789abcdef".to_owned());
+    let issuer = Issuer {
+        token: token.clone(),
+        ..Issuer::default()
+    };
+    let (_server, server) = watch::channel(server);
+    let (_issuer, issuer) = watch::channel(issuer);
+    let cancel = CancellationToken::new();
+    let config = Trustd {
+        listener,
+        tls: server,
+        issuer,
+        same_node: Arc::new(|a, b| a == b),
+    };
+    let serving = tokio::spawn(api::trustd::serve(config, cancel.clone()));
+    // Without an authority it cannot sign; that it says so shows that the call is there.
+    let error = sign_request(&[endpoint], &tls, &token, b"")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(!error.contains(UNIMPLEMENTED) && error.contains("authority"), "{error}");
+    cancel.cancel();
+    serving.await.unwrap();
+}
