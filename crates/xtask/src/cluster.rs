@@ -24,7 +24,7 @@ pub fn up(ui: &Ui, args: &[String]) -> Result<()> {
     ui.say(&format!(
         "\nkubeconfig    {}\nclient config {}\nprograms      {}\n\ntry:  {dist}/kubectl get nodes -o wide\n      {dist}/keelctl -n 10.5.0.2 get members\nend:  cargo xtask down",
         file("KUBECONFIG", ".kube/config"),
-        file("TALOSCONFIG", ".talos/config"),
+        file("TALOSCONFIG", ".keelson/config"),
         out.display(),
         dist = out.display(),
     ));

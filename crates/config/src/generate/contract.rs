@@ -29,11 +29,6 @@ impl Contract {
         self.since(12)
     }
 
-    /// The key of service accounts is RSA 4096; before, ECDSA.
-    pub fn has_rsa_service_account_key(self) -> bool {
-        self.since(12)
-    }
-
     /// Secrets in etcd are encrypted with secretbox; before, with AES-CBC.
     pub fn has_secretbox(self) -> bool {
         self.since(3)

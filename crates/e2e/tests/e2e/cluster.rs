@@ -149,6 +149,10 @@ pub fn tests() -> Vec<Test<Cluster>> {
         the_controller_graph_can_be_drawn,
         one_failing_node_does_not_hide_the_others,
         history_shows_what_changed,
+        a_plan_shows_what_a_configuration_would_change,
+        a_watch_shows_changes_as_they_come,
+        two_hundred_clients_watch_at_once,
+        time_and_events_are_answered,
     ]
 }
 
@@ -296,5 +300,101 @@ fn one_failing_node_does_not_hide_the_others(c: &Cluster) -> Result<()> {
 fn history_shows_what_changed(c: &Cluster) -> Result<()> {
     let text = c.ask(CONTROL_PLANE, &["get", "machinestatus", "--history"])?;
     ensure!(text.contains("MachineStatus") && text.lines().count() >= 2, "{text}");
+    Ok(())
+}
+
+fn a_plan_shows_what_a_configuration_would_change(c: &Cluster) -> Result<()> {
+    let config = c.ask(WORKER, &["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"])?;
+    let file = c.folder().join("planned.yaml");
+    std::fs::write(&file, config)?;
+    let path = file.to_string_lossy().into_owned();
+    let patch = r#"{"machine": {"nodeLabels": {"planned": "yes"}, "kubelet": {"extraArgs": {"v": "4"}}}}"#;
+    let plan = c.ask(WORKER, &["plan", "-f", &path, "--config-patch", patch])?;
+    // The label, the kubelet's new arguments, and the service that is restarted for them.
+    for part in ["NodeLabelSpec", "KubeletSpec", "ServiceSpec"] {
+        ensure!(plan.contains(part), "{part} is missing:\n{plan}");
+    }
+    let labels = c.ask(WORKER, &["get", "nodelabelspecs"])?;
+    ensure!(!labels.contains("planned"), "a plan changed the node:\n{labels}");
+    Ok(())
+}
+
+fn a_watch_shows_changes_as_they_come(c: &Cluster) -> Result<()> {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let args = ["-n", WORKER, "get", "services", "--watch"];
+    let mut child = c
+        .keelctl
+        .command(&args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let output = child.stdout.take().context("no output")?;
+    let (lines, seen) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = lines.send(line);
+        }
+    });
+    let wait = |what: &str| -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(30) {
+            if let Ok(line) = seen.recv_timeout(Duration::from_millis(200))
+                && line.contains(what)
+            {
+                return Ok(());
+            }
+        }
+        bail!("the watch did not show {what:?}")
+    };
+    let outcome = wait("kubelet").and_then(|()| {
+        c.ask(WORKER, &["service", "kubelet", "restart"])?;
+        wait("kubelet")
+    });
+    child.kill()?;
+    child.wait()?;
+    outcome
+}
+
+fn two_hundred_clients_watch_at_once(c: &Cluster) -> Result<()> {
+    use std::process::Stdio;
+    let args = ["-n", CONTROL_PLANE, "get", "members", "--watch"];
+    let start = || {
+        c.keelctl
+            .command(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+    };
+    let mut children = (0..200).map(|_| start()).collect::<std::io::Result<Vec<_>>>()?;
+    let outcome = eventually("an answer beside two hundred watches", Duration::from_secs(60), || {
+        c.ask(CONTROL_PLANE, &["version"]).map(drop)
+    });
+    // Every one of them was served: it printed the members.
+    let mut served = 0;
+    for child in &mut children {
+        use std::io::Read;
+        let mut first = [0u8; 4];
+        if let Some(output) = child.stdout.as_mut()
+            && output.read_exact(&mut first).is_ok()
+        {
+            served += usize::from(&first == b"NODE");
+        }
+        child.kill()?;
+        child.wait()?;
+    }
+    outcome?;
+    ensure!(served == 200, "{served} of 200 watches were served");
+    Ok(())
+}
+
+fn time_and_events_are_answered(c: &Cluster) -> Result<()> {
+    let time = c.ask(CONTROL_PLANE, &["time"])?;
+    ensure!(time.starts_with("NODE") && time.lines().count() == 2, "{time}");
+    let events = c.ask(CONTROL_PLANE, &["events", "--tail", "-1", "--duration", "2s"])?;
+    ensure!(
+        events.contains("ServiceStateEvent") || events.contains("kubelet"),
+        "{events}"
+    );
     Ok(())
 }

@@ -12,7 +12,10 @@ use tempfile::TempDir;
 use crate::cluster::{CONTROL_PLANE, keelctl_in};
 
 pub fn tests() -> Vec<Test<()>> {
-    tests![a_node_without_configuration_becomes_a_cluster_by_hand]
+    tests![
+        a_node_without_configuration_becomes_a_cluster_by_hand,
+        a_create_that_was_killed_half_way_is_cleaned_up,
+    ]
 }
 
 /// Destroys what was made, also when the test fails.
@@ -94,4 +97,31 @@ fn mirrors(registry: &str) -> String {
     let mirror = |host: &str| format!("      {host}:\n        endpoints: [\"http://{registry}\"]\n");
     let hosts: String = ["registry.k8s.io", "ghcr.io", "docker.io"].map(mirror).concat();
     format!("machine:\n  registries:\n    mirrors:\n{hosts}")
+}
+
+fn a_create_that_was_killed_half_way_is_cleaned_up((): &()) -> Result<()> {
+    let home = TempDir::new()?;
+    let keelctl = keelctl_in(home.path());
+    let _destroy = Destroy(&keelctl);
+    let mut child = keelctl
+        .command(&["cluster", "create", "--name", "by-hand"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()?;
+    std::thread::sleep(Duration::from_secs(2));
+    child.kill()?;
+    child.wait()?;
+    keelctl.output(&["cluster", "destroy", "--name", "by-hand"])?;
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    ensure!(
+        !mounts.contains(&*home.path().to_string_lossy()),
+        "mounts are left:\n{mounts}"
+    );
+    let left = std::fs::read_dir(home.path().join("clusters"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .next();
+    ensure!(left.is_none(), "files are left: {left:?}");
+    Ok(())
 }

@@ -28,6 +28,7 @@ use crate::resources::keelson::{FileSetStatus, FileSpec, HostCapability};
 use crate::resources::secrets::{
     EtcdRootSecrets, EtcdSecrets, KubeletSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
 };
+use crate::resources::types::ExtraArgs as ResourceArgs;
 
 /// The set of configuration files of the control plane's pods.
 pub const CONFIG_SET: &str = "kubernetes-config";
@@ -45,9 +46,28 @@ fn control_plane(config: &MachineConfig) -> anyhow::Result<Option<std::sync::Arc
     Ok((config.machine_type() == Some(MachineType::ControlPlane)).then_some(config))
 }
 
-/// Converts between two forms of the same thing that have one JSON form.
+/// Converts between two forms of the same thing that have one JSON form but for their arguments: a resource has them as
+/// messages, a rendered component as lists. They are left out here and set by the caller.
 fn same<T: serde::de::DeserializeOwned>(value: &impl serde::Serialize) -> anyhow::Result<T> {
-    Ok(serde_json::from_value(serde_json::to_value(value)?)?)
+    let mut value = serde_json::to_value(value)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("extraArgs");
+    }
+    Ok(serde_json::from_value(value)?)
+}
+
+/// Arguments as a resource has them.
+fn to_resource(args: &crate::kubernetes::ExtraArgs) -> ResourceArgs {
+    args.iter()
+        .map(|(name, values)| (name.clone(), values.clone().into()))
+        .collect()
+}
+
+/// Arguments as a rendered component has them.
+fn from_resource(args: &ResourceArgs) -> crate::kubernetes::ExtraArgs {
+    args.iter()
+        .map(|(name, values)| (name.clone(), values.values.clone()))
+        .collect()
 }
 
 fn component(view: &ComponentView, versions: Versions) -> anyhow::Result<Component> {
@@ -100,7 +120,9 @@ pub fn api_server_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<s
         service_cidrs: view::kubernetes_network(&config).service_subnets,
         advertised_address: "$(POD_IP)".to_owned(),
     };
-    Ok(Outputs::one("kube-apiserver", same(&server)?))
+    let mut spec: spec::APIServerConfig = same(&server)?;
+    spec.extra_args = to_resource(&server.component.extra_args);
+    Ok(Outputs::one("kube-apiserver", spec))
 }
 
 /// The controller manager as the configuration wants it.
@@ -117,6 +139,7 @@ pub fn controller_manager_config(config: One<MachineConfig>) -> anyhow::Result<O
         service_cidrs: network.service_subnets,
     };
     let mut spec: spec::ControllerManagerConfig = same(&manager)?;
+    spec.extra_args = to_resource(&manager.component.extra_args);
     spec.enabled = view.enabled;
     Ok(Outputs::one("kube-controller-manager", spec))
 }
@@ -143,6 +166,7 @@ pub fn scheduler_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<sp
         component: component(&view.component, Versions::default())?,
     };
     let mut spec: spec::SchedulerConfig = same(&scheduler)?;
+    spec.extra_args = to_resource(&scheduler.component.extra_args);
     spec.enabled = view.component.enabled;
     Ok(Outputs::one("kube-scheduler", spec))
 }
@@ -279,10 +303,12 @@ pub fn static_pods(
     };
     let mut pods = Outputs::none();
     let mut rendered: ApiServer = same(&*server)?;
+    rendered.component.extra_args = from_resource(&server.extra_args);
     rendered.component.versions = versions(server.resource().version());
     pods.insert("kube-apiserver", spec::StaticPod(static_pods::api_server(&rendered)?));
     if manager.enabled {
         let mut rendered: ControllerManager = same(&*manager)?;
+        rendered.component.extra_args = from_resource(&manager.extra_args);
         rendered.component.versions = versions(manager.resource().version());
         pods.insert(
             "kube-controller-manager",
@@ -291,6 +317,7 @@ pub fn static_pods(
     }
     if scheduler.enabled {
         let mut rendered: Scheduler = same(&*scheduler)?;
+        rendered.component.extra_args = from_resource(&scheduler.extra_args);
         rendered.component.versions = versions(scheduler.resource().version());
         pods.insert("kube-scheduler", spec::StaticPod(static_pods::scheduler(&rendered)?));
     }
@@ -358,10 +385,7 @@ pub fn kubelet_config(
             image: kubelet.image.clone(),
             cluster_dns: dns,
             cluster_domain: network.dns_domain,
-            extra_args: extra_args(&kubelet.extra_args)
-                .into_iter()
-                .map(|(k, v)| (k, v.into()))
-                .collect(),
+            extra_args: to_resource(&extra_args(&kubelet.extra_args)),
             extra_mounts: same(&kubelet.extra_mounts.iter().map(mount).collect::<Vec<_>>())?,
             extra_config: kubelet
                 .extra_config
@@ -401,11 +425,7 @@ pub fn kubelet_spec(
     host: One<HostCapability>,
 ) -> anyhow::Result<Outputs<spec::KubeletSpec>> {
     let mut input: Kubelet = same(&*kubelet)?;
-    input.extra_args = kubelet
-        .extra_args
-        .iter()
-        .map(|(k, v)| (k.clone(), v.values.clone()))
-        .collect();
+    input.extra_args = from_resource(&kubelet.extra_args);
     input.nodename = nodename.nodename.clone();
     input.node_ips.clone_from(&addresses.addresses);
     input.control_plane = kind.0 == MachineKind::ControlPlane;
@@ -525,4 +545,64 @@ pub fn static_endpoint(config: One<MachineConfig>) -> anyhow::Result<Outputs<spe
         },
     };
     Ok(Outputs::one("controlplane", endpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::config::MachineKind;
+
+    /// A control plane whose components have arguments of the user's.
+    fn config() -> One<MachineConfig> {
+        let now = std::time::SystemTime::now();
+        let contract = config::generate::Contract::CURRENT;
+        let secrets = config::secrets::SecretsBundle::generate(now, contract).unwrap();
+        let input = config::generate::Input::new("demo", "https://10.5.0.2:6443").unwrap();
+        let generated = config::generate::controlplane(&input, &secrets).unwrap();
+        let patch = b"
+machine:
+  kubelet:
+    extraArgs: {v: \"4\"}
+cluster:
+  apiServer:
+    extraArgs: {v: \"3\", feature-gates: [A=true, B=true]}
+";
+        let patch = config::patch::Patch::load(patch).unwrap();
+        let patched = config::patch::apply(&generated, &[patch]).unwrap();
+        One::from(MachineConfig(String::from_utf8(patched.encode()).unwrap()))
+    }
+
+    #[test]
+    fn arguments_of_the_configuration_reach_the_api_servers_command_line() {
+        let server = api_server_config(config()).unwrap();
+        let server = One::from(server.get("kube-apiserver").unwrap().clone());
+        let manager = controller_manager_config(config()).unwrap();
+        let manager = One::from(manager.get("kube-controller-manager").unwrap().clone());
+        let scheduler = scheduler_config(config()).unwrap();
+        let scheduler = One::from(scheduler.get("kube-scheduler").unwrap().clone());
+        let (secrets, configs) = (spec::SecretStatus::default(), spec::ConfigStatus::default());
+        let pods = static_pods(secrets.into(), configs.into(), server, manager, scheduler).unwrap();
+        let text = pods.get("kube-apiserver").unwrap().0.to_string();
+        assert!(text.contains("--v=3") && text.contains("A=true,B=true"), "{text}");
+    }
+
+    #[test]
+    fn arguments_of_the_configuration_reach_the_kubelets_command_line() {
+        let kubelet = kubelet_config(config(), spec::StaticPodServerStatus::default().into()).unwrap();
+        let kubelet = One::from(kubelet.get("kubelet").unwrap().clone());
+        let kind = crate::resources::config::MachineType(MachineKind::ControlPlane);
+        let nodename = spec::Nodename {
+            nodename: "n".into(),
+            ..spec::Nodename::default()
+        };
+        let addresses = spec::NodeIP {
+            addresses: vec!["10.5.0.2".parse().unwrap()],
+        };
+        let host = HostCapability {
+            mode: "container".into(),
+            ..HostCapability::default()
+        };
+        let rendered = kubelet_spec(kind.into(), kubelet, nodename.into(), addresses.into(), host.into()).unwrap();
+        assert!(rendered.get("kubelet").unwrap().args.contains(&"--v=4".to_owned()));
+    }
 }

@@ -89,7 +89,7 @@ async fn pods(node: &Node) -> anyhow::Result<Vec<proto::ContainerInfo>> {
                 id: format!("{pod}:{name}:{short}"),
                 uid: metadata.uid.clone(),
                 internal_id: container.id.clone(),
-                image: container.image.as_ref().map(|i| i.image.clone()).unwrap_or_default(),
+                image: container.image.as_ref().map(image_name).unwrap_or_default(),
                 pid: process.unwrap_or_default(),
                 status: container_state(container.state()).to_owned(),
                 pod_id: pod.clone(),
@@ -99,6 +99,16 @@ async fn pods(node: &Node) -> anyhow::Result<Vec<proto::ContainerInfo>> {
         }
     }
     Ok(infos)
+}
+
+/// The name an image was asked for by, or what the runtime calls it.
+fn image_name(image: &crate::clients::cri::proto::ImageSpec) -> String {
+    let name = &image.user_specified_image;
+    if name.is_empty() {
+        image.image.clone()
+    } else {
+        name.clone()
+    }
 }
 
 fn container_state(state: ContainerState) -> &'static str {

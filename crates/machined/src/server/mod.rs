@@ -16,6 +16,8 @@ pub mod system;
 pub mod time;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use api::proto::machine::machine_service_server::MachineServiceServer;
@@ -25,6 +27,7 @@ use tonic::transport::Server;
 use tonic::{Request, Status};
 
 use crate::node::Node;
+use crate::resources::config::MachineConfig;
 
 /// Client identities of a long action arrive and leave in this metadata key of a request.
 const ACTOR_KEY: &str = "actor-id";
@@ -44,7 +47,11 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
     let cancel = node.cancel.clone();
+    // Roles are checked once more here: apid is confined, and not believed without need.
+    let maintenance = Arc::new(AtomicBool::new(true));
+    tokio::spawn(leave_maintenance(node.clone(), maintenance.clone()));
     Server::builder()
+        .layer(api::gate::Gate::new(maintenance))
         .add_service(machine)
         .add_service(TimeServiceServer::new(time::Time))
         .add_service(insight::inspect(node.clone()))
@@ -56,6 +63,15 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
         )
         .await
         .context("serve the machine API")
+}
+
+/// The rules of maintenance end with the first configuration.
+async fn leave_maintenance(node: Node, maintenance: Arc<AtomicBool>) {
+    node.store
+        .table::<MachineConfig>()
+        .wait_for(configuration::CURRENT, |_| true)
+        .await;
+    maintenance.store(false, Ordering::Relaxed);
 }
 
 /// A Unix socket in place of whatever was there, with permission bits.
