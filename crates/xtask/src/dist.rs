@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -190,6 +191,14 @@ fn build_components(ui: &Ui, distro: &Distro, cache: &Path, only: &[String]) -> 
     Ok((go, built))
 }
 
+/// Programs of some Go components by name, built or as an earlier build left them.
+pub fn go_programs(ui: &Ui, components: &[String]) -> Result<BTreeMap<String, PathBuf>> {
+    let distro = Distro::load(&paths::repository().join("distro"), &paths::version())?;
+    let (_, built) = build_components(ui, &distro, &paths::cache()?, components)?;
+    let binaries = built.into_iter().flat_map(|component| component.binaries);
+    Ok(binaries.map(|(name, binary)| (name, binary.path)).collect())
+}
+
 fn build_programs(ui: &Ui, target: &Path) -> Result<BTreeMap<String, PathBuf>> {
     ui.step("machined, keelctl and the programs in images", || {
         // The programs in images by themselves: what is built together shares features of its dependencies, and then
@@ -203,6 +212,18 @@ fn build_programs(ui: &Ui, target: &Path) -> Result<BTreeMap<String, PathBuf>> {
 
 /// Compiles crates for the distribution, so that their bytes do not depend on where that is done.
 pub fn compile(crates: &[&str], target: &Path) -> Result<()> {
+    host::quiet(&mut release_build(crates, target)?).map(|_| ())
+}
+
+/// Compiles an example against what [`compile`] left of the crates it is built with.
+pub fn compile_example(krate: &str, example: &str, target: &Path) -> Result<PathBuf> {
+    // The same crates together have the same features, so nothing is compiled twice.
+    let mut cargo = release_build(&[&CRATES[..], &[krate]].concat(), target)?;
+    host::quiet(cargo.args(["--example", example]))?;
+    Ok(release(target).join("examples").join(example))
+}
+
+fn release_build(crates: &[&str], target: &Path) -> Result<Command> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let flags = [
         "-Ctarget-feature=+crt-static".to_owned(),
@@ -219,7 +240,7 @@ pub fn compile(crates: &[&str], target: &Path) -> Result<()> {
     }
     cargo.env("CARGO_TARGET_DIR", target);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    host::quiet(&mut cargo).map(|_| ())
+    Ok(cargo)
 }
 
 /// Where cargo puts programs below a target folder.

@@ -1,5 +1,6 @@
 //! The project's own chores, run as `cargo xtask COMMAND`.
 
+mod bench;
 mod cluster;
 mod dist;
 mod host;
@@ -22,12 +23,14 @@ cargo xtask COMMAND
   dist    build everything into dist/
   test    everything needed, then all tests, unit to end-to-end
   lint    formatting, clippy, licences and banned crates
-  bench   measurements
+  bench   measurements: [cluster|client|all]; prints a table and writes dist/bench.json
 
 options
   --only NAME[,NAME]     dist: only these Go components (kubernetes, etcd, …), nothing else
   --verify               dist: make the products again, elsewhere and from nothing, and compare every byte
   --programs FOLDER      dist: take machined, keelctl, pause, flannel, cp and testapp from there instead of building
+  --runs N               bench: how often clusters are started (3)
+  --subnet NETWORK       bench: the network of its clusters (10.6.0.0/24)
   further arguments of up and down go to `keelctl cluster create` and `keelctl cluster destroy`
 
 environment
@@ -51,6 +54,9 @@ fn run(args: &[String]) -> Result<()> {
     let Some((command, rest)) = args.split_first() else {
         bail!("which chore?\n\n{USAGE}")
     };
+    if let Some(result) = bench::hidden(command, rest) {
+        return result;
+    }
     let ui = ui::Ui::new();
     match command.as_str() {
         "dist" => dist::run(&ui, &dist::Options::parse(rest)?).map(|_| ()),
@@ -58,7 +64,7 @@ fn run(args: &[String]) -> Result<()> {
         "down" => cluster::down(&ui, rest),
         "test" => tests::run(&ui, rest),
         "lint" => lint::run(&ui),
-        "bench" => bail!("bench: not implemented yet"),
+        "bench" => bench::run(&ui, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())

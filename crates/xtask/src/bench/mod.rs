@@ -1,0 +1,277 @@
+//! `bench`: how fast and how small, held against a floor and against targets.
+
+mod certificates;
+mod client;
+mod floor;
+mod floor_files;
+mod floor_node;
+mod guard;
+mod ours;
+mod overhead;
+mod ready;
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::ui::Ui;
+use crate::{dist, paths};
+use report::{Against, Report, Row, Unit};
+
+/// Runs a hidden command: what `bench` starts itself as.
+pub fn hidden(command: &str, args: &[String]) -> Option<Result<()>> {
+    match (command, args) {
+        (guard::COMMAND, []) => Some(guard::run()),
+        (floor_node::COMMAND, [setup]) => Some(floor_node::run(Path::new(setup))),
+        _ => None,
+    }
+}
+
+/// What the command line says.
+#[derive(Debug, PartialEq)]
+struct Options {
+    cluster: bool,
+    client: bool,
+    runs: usize,
+    subnet: String,
+}
+
+impl Options {
+    fn parse(args: &[String]) -> Result<Options> {
+        let mut options = Options {
+            cluster: true,
+            client: true,
+            runs: 3,
+            subnet: "10.6.0.0/24".to_owned(),
+        };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+            match arg.as_str() {
+                "all" => {}
+                "cluster" => options.client = false,
+                "client" => options.cluster = false,
+                "--runs" => {
+                    options.runs = value()?.parse().context("--runs: not a number")?;
+                    if options.runs == 0 {
+                        bail!("--runs: at least one");
+                    }
+                }
+                "--subnet" => {
+                    options.subnet = value()?.clone();
+                    ours::address(&options.subnet, 2)?;
+                }
+                other => bail!("bench: unknown argument {other:?}"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What is measured, and where.
+struct Tools {
+    keelctl: PathBuf,
+    kubectl: PathBuf,
+    dist: PathBuf,
+    /// The floor's programs by name.
+    programs: BTreeMap<String, PathBuf>,
+    /// Everything that is made is below this.
+    work: PathBuf,
+    subnet: String,
+}
+
+/// When the phases of a start were reached, in seconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Times {
+    phases: Vec<(String, f64)>,
+    /// What was printed meanwhile.
+    #[serde(skip)]
+    printed: Vec<(f64, String)>,
+}
+
+impl Times {
+    fn add(&mut self, phase: &str, began: Instant, at: Instant) {
+        let seconds = at.saturating_duration_since(began).as_secs_f64();
+        self.phases.push((phase.to_owned(), seconds));
+    }
+
+    /// When the last phase was reached.
+    fn last(&self) -> f64 {
+        self.phases.last().map_or(f64::NAN, |(_, at)| *at)
+    }
+}
+
+/// Measures, prints a table and writes `dist/bench.json`.
+pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
+    let options = Options::parse(args)?;
+    let out = paths::dist();
+    for name in ["keelctl", "kubectl", "rootfs.sqsh", "images"] {
+        if !out.join(name).exists() {
+            bail!(
+                "{} is not there: build it first (cargo xtask dist)",
+                out.join(name).display()
+            );
+        }
+    }
+    let cache = paths::cache()?;
+    let mut tools = Tools {
+        keelctl: out.join("keelctl"),
+        kubectl: out.join("kubectl"),
+        dist: out.clone(),
+        programs: BTreeMap::new(),
+        work: cache.join(format!("bench-{}", std::process::id())),
+        subnet: options.subnet.clone(),
+    };
+    let mut report = Report {
+        machine: machine(),
+        ..Report::default()
+    };
+    if !same(&tools.keelctl, &dist::release(&paths::target(&cache)).join("keelctl")) {
+        let note = "dist/keelctl is not what `cargo xtask dist` built last: it may be a debug build";
+        report.notes.push(note.to_owned());
+    }
+    let mut guard = guard::Guard::start()?;
+    guard.watch(&guard::Thing::Folder(tools.work.clone()))?;
+    if options.client {
+        let rows = ui.step("command line", || Ok((client::measure(&tools)?, Some(String::new()))))?;
+        report.rows.extend(rows);
+    }
+    if options.cluster {
+        cluster(ui, &mut tools, options.runs, &mut report)?;
+    }
+    guard.finish()?;
+    let file = out.join("bench.json");
+    report.save(&file)?;
+    println!("{}", report.table());
+    ui.total(&format!("measured ({})", file.display()));
+    Ok(())
+}
+
+fn cluster(ui: &Ui, tools: &mut Tools, runs: usize, report: &mut Report) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("bench cluster: namespaces need root");
+    }
+    floor::packages(ui)?;
+    tools.programs = floor::programs(ui)?;
+    let tools = &*tools;
+    let latency = ui.step("the program that measures calls", || {
+        let (krate, example) = overhead::EXAMPLE;
+        let path = dist::compile_example(krate, example, &paths::target(&paths::cache()?))?;
+        Ok((path, Some(String::new())))
+    })?;
+    let (mut floors, mut alone, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..=runs {
+        let which = if number == 0 {
+            "warm-up".to_owned()
+        } else {
+            format!("run {number} of {runs}")
+        };
+        let floor = ui.step(&format!("floor, {which}"), || seen(floor::run(tools, number)?))?;
+        let ours = ui.step(&format!("control plane alone, {which}"), || {
+            let cluster = ours::control_plane(tools)?;
+            let times = cluster.times.clone();
+            cluster.destroy()?;
+            seen(times)
+        })?;
+        if number == 0 {
+            continue;
+        }
+        floors.push(floor);
+        alone.push(ours);
+        let both = ui.step(&format!("control plane and worker, {which}"), || {
+            let cluster = ours::default(tools)?;
+            let times = cluster.times.clone();
+            if number == runs {
+                report.rows.extend(overhead::measure(ui, &cluster, &latency)?);
+            }
+            cluster.destroy()?;
+            seen(times)
+        })?;
+        whole.push(both);
+    }
+    let times = |all: &[Times]| all.iter().map(Times::last).collect::<Vec<_>>();
+    let floor = report::median(&times(&floors));
+    let against = Against::Floor {
+        value: floor,
+        times: 1.5,
+    };
+    let first = [
+        Row::of("control plane node Ready", Unit::Seconds, times(&alone), against),
+        Row::of(
+            "1 + 1 cluster healthy",
+            Unit::Seconds,
+            times(&whole),
+            Against::Target(15.0),
+        ),
+    ];
+    report.rows.splice(0..0, first);
+    let phases = |all: &[Times]| report::phases(&all.iter().map(|times| times.phases.clone()).collect::<Vec<_>>());
+    for (name, all) in [("floor", &floors), ("control plane", &alone)] {
+        report.phases.insert(name.to_owned(), phases(all));
+    }
+    if let Some(last) = whole.last() {
+        let steps = last.printed.iter().map(|(at, line)| (line.clone(), *at)).collect();
+        report.phases.insert("1 + 1 cluster (last run)".to_owned(), steps);
+    }
+    Ok(())
+}
+
+/// The result of a step and a note with its last time.
+fn seen(times: Times) -> Result<(Times, Option<String>)> {
+    let note = times.phases.last().map(|(name, at)| format!("{name} after {at:.2} s"));
+    Ok((times, note))
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    let bytes = |path: &Path| std::fs::read(path).ok();
+    bytes(a).is_some_and(|a| Some(a) == bytes(b))
+}
+
+fn machine() -> BTreeMap<&'static str, String> {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    let system = rustix::system::uname();
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find(|line| line.starts_with("model name"));
+    let model = model
+        .and_then(|line| line.split_once(": "))
+        .map_or("unknown", |(_, name)| name);
+    BTreeMap::from([
+        ("cores", cores.to_string()),
+        (
+            "memory",
+            format!("{} GiB", (kib.unwrap_or(0) + 512 * 1024) / (1024 * 1024)),
+        ),
+        ("kernel", system.release().to_string_lossy().into_owned()),
+        ("processor", model.to_owned()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_bench_are_read() {
+        let parse = |text: &str| Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(parse("").unwrap(), parse("all").unwrap());
+        let client = parse("client --runs 5").unwrap();
+        assert!(client.client && !client.cluster && client.runs == 5);
+        assert!(!parse("cluster --subnet 10.9.0.0/24").unwrap().client);
+        for wrong in ["--runs 0", "--runs", "--fast", "--subnet here"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_machine_is_described() {
+        let machine = machine();
+        assert_ne!(machine["cores"], "0");
+        assert_ne!(machine["memory"], "0 GiB");
+    }
+}
