@@ -121,7 +121,8 @@ fn make_groups(guard: &mut Guard, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The one hierarchy of version 2, or those of version 1.
+/// The one hierarchy of version 2; or those of version 1, and the empty one of version 2 that may be beside them and
+/// that the kubelet uses too.
 fn hierarchies(root: &Path) -> Result<Vec<PathBuf>> {
     if root.join("cgroup.controllers").exists() {
         return Ok(vec![root.to_owned()]);
@@ -130,7 +131,6 @@ fn hierarchies(root: &Path) -> Result<Vec<PathBuf>> {
     let folders = entries.flatten().map(|entry| entry.path());
     let mut found: Vec<PathBuf> = folders
         .filter(|path| !path.is_symlink() && path.join("cgroup.procs").exists())
-        .filter(|path| !path.join("cgroup.controllers").exists())
         .collect();
     found.sort();
     Ok(found)
@@ -150,8 +150,5 @@ pub fn programs(ui: &crate::ui::Ui) -> Result<BTreeMap<String, PathBuf>> {
 
 /// What the floor needs of the machine.
 pub fn packages(ui: &crate::ui::Ui) -> Result<()> {
-    host::install(
-        ui,
-        &["curl", "iproute2", "iptables", "openssl", "util-linux"].map(str::to_owned),
-    )
+    host::install(ui, &["curl", "iproute2", "openssl", "util-linux"].map(str::to_owned))
 }

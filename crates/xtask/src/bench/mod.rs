@@ -108,7 +108,7 @@ impl Times {
 /// Measures, prints a table and writes `dist/bench.json`.
 pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
-    let out = paths::dist();
+    let out = std::env::var_os("KEELSON_DIST").map_or_else(paths::dist, PathBuf::from);
     for name in ["keelctl", "kubectl", "rootfs.sqsh", "images"] {
         if !out.join(name).exists() {
             bail!(
@@ -131,8 +131,9 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
         ..Report::default()
     };
     if !same(&tools.keelctl, &dist::release(&paths::target(&cache)).join("keelctl")) {
-        let note = "dist/keelctl is not what `cargo xtask dist` built last: it may be a debug build";
-        report.notes.push(note.to_owned());
+        let keelctl = tools.keelctl.display();
+        let note = format!("{keelctl} is not what `cargo xtask dist` built last: it may be a debug build");
+        report.notes.push(note);
     }
     let mut guard = guard::Guard::start()?;
     guard.watch(&guard::Thing::Folder(tools.work.clone()))?;
@@ -144,7 +145,7 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
         cluster(ui, &mut tools, options.runs, &mut report)?;
     }
     guard.finish()?;
-    let file = out.join("bench.json");
+    let file = paths::dist().join("bench.json");
     report.save(&file)?;
     println!("{}", report.table());
     ui.total(&format!("measured ({})", file.display()));
@@ -214,10 +215,21 @@ fn cluster(ui: &Ui, tools: &mut Tools, runs: usize, report: &mut Report) -> Resu
         report.phases.insert(name.to_owned(), phases(all));
     }
     if let Some(last) = whole.last() {
-        let steps = last.printed.iter().map(|(at, line)| (line.clone(), *at)).collect();
-        report.phases.insert("1 + 1 cluster (last run)".to_owned(), steps);
+        report
+            .phases
+            .insert("1 + 1 cluster (last run)".to_owned(), steps(&last.printed));
     }
     Ok(())
+}
+
+/// Of the lines that `cluster create` printed, those that say that something began or was there.
+fn steps(printed: &[(f64, String)]) -> Vec<(String, f64)> {
+    let lines = printed.iter().take_while(|(_, line)| !line.starts_with("cluster "));
+    let step = |(at, line): &(f64, String)| match line.strip_prefix("waiting for ") {
+        Some(rest) => Some((rest.strip_suffix(": OK")?.to_owned(), *at)),
+        None => Some((line.clone(), *at)),
+    };
+    lines.filter_map(step).collect()
 }
 
 /// The result of a step and a note with its last time.
@@ -266,6 +278,20 @@ mod tests {
         for wrong in ["--runs 0", "--runs", "--fast", "--subnet here"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_a_cluster_printed_is_cut_to_its_steps() {
+        let printed = [
+            "making it",
+            "waiting for etcd: ...",
+            "waiting for etcd: OK",
+            "cluster \"a\" is up",
+            "NAME",
+        ];
+        let printed: Vec<_> = printed.into_iter().map(|line| (1.0, line.to_owned())).collect();
+        let names: Vec<String> = steps(&printed).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["making it", "etcd"]);
     }
 
     #[test]
