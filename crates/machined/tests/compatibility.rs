@@ -153,6 +153,11 @@ async fn the_page_says_what_the_machine_api_answers() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("machine.sock");
     let node = node(folder.path());
+    // With a configuration, or the rules of maintenance would answer most calls.
+    let config = machined::resources::config::MachineConfig("version: v1alpha1".to_owned());
+    node.store
+        .put("test", machined::server::configuration::CURRENT, config, "test")
+        .unwrap();
     let serving = tokio::spawn({
         let (node, socket) = (node.clone(), socket.clone());
         async move { machined::server::serve(node, &socket).await }

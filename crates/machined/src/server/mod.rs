@@ -48,7 +48,8 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
         .max_encoding_message_size(limit);
     let cancel = node.cancel.clone();
     // Roles are checked once more here: apid is confined, and not believed without need.
-    let maintenance = Arc::new(AtomicBool::new(true));
+    let configured = node.store.get::<MachineConfig>(configuration::CURRENT).is_some();
+    let maintenance = Arc::new(AtomicBool::new(!configured));
     tokio::spawn(leave_maintenance(node.clone(), maintenance.clone()));
     Server::builder()
         .layer(api::gate::Gate::new(maintenance))
