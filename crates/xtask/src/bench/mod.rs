@@ -225,6 +225,7 @@ fn cluster(ui: &Ui, tools: &mut Tools, runs: usize, report: &mut Report) -> Resu
 /// Of the lines that `cluster create` printed, those that say that something began or was there.
 fn steps(printed: &[(f64, String)]) -> Vec<(String, f64)> {
     let lines = printed.iter().take_while(|(_, line)| !line.starts_with("cluster "));
+    let lines = lines.filter(|(_, line)| !line.starts_with("warning"));
     let step = |(at, line): &(f64, String)| match line.strip_prefix("waiting for ") {
         Some(rest) => Some((rest.strip_suffix(": OK")?.to_owned(), *at)),
         None => Some((line.clone(), *at)),
