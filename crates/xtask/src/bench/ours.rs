@@ -71,7 +71,7 @@ pub fn environment(command: &mut Command, folder: &Path) {
         .env("KEELSON_STATE", folder);
 }
 
-/// What the command printed, line by line, and when.
+/// What the command said of its progress, line by line, and when.
 type Printed = Arc<Mutex<Vec<(Instant, String)>>>;
 
 struct Making {
@@ -102,14 +102,13 @@ impl Making {
         let began = Instant::now();
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("start {}", tools.keelctl.display()))?;
         guard.watch(&Thing::Process(child.id()))?;
         let printed = Printed::default();
-        if let Some((stdout, stderr)) = child.stdout.take().zip(child.stderr.take()) {
-            collect(stdout, &printed);
+        if let Some(stderr) = child.stderr.take() {
             collect(stderr, &printed);
         }
         Ok(Making {
