@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 const PAUSE: Duration = Duration::from_millis(20);
+/// An attempt made before the address is there gets no answer at all; the next one should not have to wait for it.
+const ATTEMPT: Duration = Duration::from_millis(100);
 
 /// A process that ends when it is no longer needed.
 pub struct Running(pub Child);
@@ -26,7 +28,7 @@ impl Drop for Running {
 /// Waits until something listens.
 pub fn port(address: SocketAddr, deadline: Instant) -> Result<Instant> {
     loop {
-        if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+        if TcpStream::connect_timeout(&address, ATTEMPT).is_ok() {
             return Ok(Instant::now());
         }
         if Instant::now() > deadline {
