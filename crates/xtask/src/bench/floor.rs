@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::certificates;
-use super::guard::{Guard, Thing};
+use super::guard::{Guard, THIS, Thing};
 use super::{Times, Tools, floor_node};
 use crate::host;
 
@@ -77,6 +77,8 @@ pub fn run(tools: &Tools, number: usize) -> Result<Times> {
 
 /// Runs [`floor_node::run`] in namespaces of its own.
 fn inside(guard: &mut Guard, setup: &Path) -> Result<Times> {
+    let this = setup.with_file_name("xtask");
+    std::fs::copy(THIS, &this).with_context(|| format!("copy this program to {}", this.display()))?;
     let child = Command::new("unshare")
         .args([
             "--net",
@@ -87,7 +89,7 @@ fn inside(guard: &mut Guard, setup: &Path) -> Result<Times> {
             "--mount-proc",
             "--",
         ])
-        .arg(std::env::current_exe().context("find this program")?)
+        .arg(this)
         .arg(floor_node::COMMAND)
         .arg(setup)
         .stdin(Stdio::null())
