@@ -34,6 +34,18 @@ pub struct ServiceSpec {
     pub operable: bool,
 }
 
+impl ServiceSpec {
+    /// Whether a service that runs by `other` is as this one wants it. What it waits for matters to its start only: a
+    /// network that is away for a moment ends nothing.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        let started = |spec: &Self| Self {
+            waiting_for: Vec::new(),
+            ..spec.clone()
+        };
+        started(self) == started(other)
+    }
+}
+
 /// A bind mount into a service's view.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -402,7 +402,8 @@ impl Task {
 /// Waits until what is wanted differs from what runs.
 async fn changed(desired: &mut watch::Receiver<Desired>, running: &ServiceSpec) {
     let restarts = desired.borrow_and_update().restarts;
-    let differs = |d: &Desired| d.stopped || d.restarts != restarts || d.spec.as_ref() != Some(running);
+    let differs =
+        |d: &Desired| d.stopped || d.restarts != restarts || !d.spec.as_ref().is_some_and(|s| s.runs_as(running));
     // An error means that the supervisor is gone; its services are then left as they are.
     if desired.wait_for(differs).await.is_err() {
         std::future::pending::<()>().await;

@@ -217,3 +217,18 @@ async fn only_what_may_be_operated_is() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_that_goes_away_ends_nothing_that_runs() {
+    let (fake, supervisor) = supervisor();
+    supervisor.set([("etcd".to_owned(), spec())].into());
+    until(&supervisor, |b| b.get("etcd").is_some_and(|s| s.is_up())).await;
+    let waiting = ServiceSpec {
+        waiting_for: vec!["network".into()],
+        ..spec()
+    };
+    supervisor.set([("etcd".to_owned(), waiting)].into());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(supervisor.board().borrow()["etcd"].is_up());
+    assert_eq!(*lock(&fake.started), ["etcd"]);
+}
