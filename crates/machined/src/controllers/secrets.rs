@@ -225,7 +225,10 @@ fn api_sans(config: &Config, root: &OSRootSecrets, hostname: &HostnameStatus, ad
     sans.ips.push(IpAddr::from([127, 0, 0, 1]));
     sans.ips.extend(&root.cert_san_ips);
     sans.dns_names.extend(root.cert_san_dns_names.iter().cloned());
-    add_endpoint(&mut sans, config);
+    // The endpoint is the control planes' name; trustd gives it to nobody else.
+    if is_control_plane(config) {
+        add_endpoint(&mut sans, config);
+    }
     sorted(sans)
 }
 
