@@ -4,15 +4,18 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use pki::Authority;
+use pki::{Authority, KeyKind, Request};
 use resource::types::Prefix;
 use resource::{Context, Named, One, Outcome, Outputs, Reconcile};
 
 use super::certificates::Issued;
+use super::files::file;
+use super::nodes::KUBECONFIG;
 use crate::kubernetes::pki::{self as kubernetes, Client, LIFETIME, Names};
 use crate::machine_config::parsed;
 use crate::resources::config::MachineConfig;
 use crate::resources::k8s::Nodename;
+use crate::resources::keelson::FileSpec;
 use crate::resources::network::NodeAddress;
 use crate::resources::secrets::{
     CertSAN, EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
@@ -133,5 +136,48 @@ impl Reconcile for Kubeconfigs {
             .issued
             .keep(key, secrets.clone(), admin.unwrap_or(LIFETIME).min(LIFETIME), now);
         Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left))
+    }
+}
+
+/// The set of the kubelet's own credentials.
+pub const KUBELET_IDENTITY: &str = "kubelet-identity";
+
+/// The kubelet's credentials on a control plane, which holds the authority: it need not wait for an API server that it
+/// has to start first. A worker asks for its own with the bootstrap token.
+#[derive(Default)]
+pub struct KubeletIdentity {
+    issued: Issued<(KubernetesRootSecrets, String), FileSpec>,
+}
+
+impl Reconcile for KubeletIdentity {
+    type Inputs = (One<KubernetesRootSecrets>, One<Nodename>);
+    type Outputs = Outputs<FileSpec>;
+
+    async fn reconcile(
+        &mut self,
+        (root, nodename): Self::Inputs,
+        _: &Context,
+    ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        let now = SystemTime::now();
+        let key = ((*root).clone(), nodename.nodename.clone());
+        if let Some((file, left)) = self.issued.fresh(&key, now) {
+            return Ok(Outcome::done(Outputs::one(KUBECONFIG, file)).requeue(left));
+        }
+        let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
+        let user = format!("system:node:{}", nodename.nodename);
+        let request = Request::client(KeyKind::EcdsaP256, &user, &["system:nodes"], now).with_ttl(LIFETIME);
+        let ca: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+        let kubeconfig = k8s::Kubeconfig::new(&k8s::kubeconfig::Entry {
+            cluster: "local",
+            user: &user,
+            context: "local",
+            server: &root.local_endpoint.to_string(),
+            ca: &ca,
+            namespace: None,
+            auth: &k8s::Auth::Certificate(authority.sign(&request)?),
+        })?;
+        let spec = file(KUBELET_IDENTITY, kubeconfig.encode()?.expose_str()?, 0o600, 0);
+        let left = self.issued.keep(key, spec.clone(), LIFETIME, now);
+        Ok(Outcome::done(Outputs::one(KUBECONFIG, spec)).requeue(left))
     }
 }

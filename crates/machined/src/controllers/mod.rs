@@ -172,6 +172,10 @@ fn kubernetes(graph: Graph) -> Graph {
             "k8s.StaticPodStatusController",
             static_pods::StaticPodStatuses::default(),
         )
+        .reconcile(
+            "k8s.KubeletIdentityController",
+            kubernetes_certificates::KubeletIdentity::default(),
+        )
         .derive("k8s.KubeletConfigController", kubernetes::kubelet_config)
         .derive("k8s.KubeletSpecController", kubernetes::kubelet_spec)
         .derive("k8s.KubeletFilesController", kubernetes::kubelet_files)

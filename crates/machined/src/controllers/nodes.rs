@@ -18,7 +18,7 @@ use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeT
 use crate::resources::secrets::KubernetesSecrets;
 
 /// The kubelet's own credentials: what a node may do to itself, it does as itself.
-const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";
+pub const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";
 /// Time between two tries while the API or the credentials are not there.
 const RETRY: Duration = Duration::from_secs(1);
 /// Annotations that remember what of a node came from the configuration, so that it can be taken back.

@@ -4,9 +4,10 @@ use resource::{All, One, Outputs};
 
 use super::containerd;
 use super::etcd::LAUNCH;
+use super::kubernetes_certificates::KUBELET_IDENTITY;
 use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
 use crate::resources::etcd::EtcdSpec;
-use crate::resources::k8s::{KubeletSpec, Nodename};
+use crate::resources::k8s::{KubePrismStatus, KubeletSpec, Nodename};
 use crate::resources::keelson::{DesiredService, EtcdLaunch, FileSetStatus};
 use crate::resources::network::NetworkStatus;
 use crate::resources::runtime::MaintenanceServiceConfig;
@@ -238,17 +239,21 @@ pub fn etcd(
 
 /// The kubelet: from its image, with the node's devices and everything that pods need mounted both ways.
 pub fn kubelet(
-    _kind: One<MachineTypeResource>,
+    kind: One<MachineTypeResource>,
     spec: Option<One<KubeletSpec>>,
     nodename: Option<One<Nodename>>,
     files: All<FileSetStatus>,
     network: Option<One<NetworkStatus>>,
     time: Option<One<TimeStatus>>,
+    balancer: Option<One<KubePrismStatus>>,
 ) -> Outputs<DesiredService> {
     let conditions = Conditions {
         network: network.as_deref(),
         time: time.as_deref(),
     };
+    let identity = kind.0 != MachineKind::ControlPlane || files.get(KUBELET_IDENTITY).is_some();
+    // A worker that asks for its credentials before there is an API server asks again later and later.
+    let api = kind.0 == MachineKind::ControlPlane || balancer.is_none_or(|b| b.healthy);
     let set = files.get("kubelet");
     let mut kubelet = ServiceSpec {
         waiting_for: missing(
@@ -257,6 +262,8 @@ pub fn kubelet(
                 (spec.is_some(), "kubelet spec"),
                 (nodename.is_some(), "nodename"),
                 (set.is_some(), "kubelet configuration"),
+                (identity, "kubelet credentials"),
+                (api, "an API server"),
             ],
         ),
         depends_on: vec!["containerd".to_owned()],
