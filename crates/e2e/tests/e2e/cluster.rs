@@ -2,20 +2,34 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::program::{Program, dist};
 use e2e::run::Test;
+use e2e::site::{folder, keelctl_in, network};
 use e2e::tests;
 use e2e::wait::eventually;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The control plane's address in the default network.
-pub const CONTROL_PLANE: &str = "10.5.0.2";
+/// The control plane's address.
+pub fn control_plane() -> &'static str {
+    static ADDRESS: LazyLock<String> = LazyLock::new(|| network().host(2).to_string());
+    &ADDRESS
+}
+
 /// The worker's.
-pub const WORKER: &str = "10.5.0.3";
+pub fn worker() -> &'static str {
+    static ADDRESS: LazyLock<String> = LazyLock::new(|| network().host(3).to_string());
+    &ADDRESS
+}
+
+/// The cluster's endpoint.
+pub fn endpoint() -> String {
+    format!("https://{}:6443", control_plane())
+}
 
 /// Why no cluster can be made here.
 pub fn missing() -> Option<String> {
@@ -40,7 +54,7 @@ pub struct Cluster {
 impl Cluster {
     /// Makes the default cluster: one control plane, one worker.
     pub fn create() -> Result<Self> {
-        let home = TempDir::new()?;
+        let home = folder()?;
         let keelctl = keelctl_in(home.path());
         let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &home.path().join("kubeconfig"));
         let cluster = Self {
@@ -52,7 +66,14 @@ impl Cluster {
         };
         let started = Instant::now();
         println!("cluster: creating (1 control plane, 1 worker)");
-        let created = cluster.keelctl.run(&["cluster", "create", "--name", cluster.name])?;
+        let created = cluster.keelctl.run(&[
+            "cluster",
+            "create",
+            "--name",
+            cluster.name,
+            "--subnet",
+            &network().cidr(),
+        ])?;
         if !created.ok() {
             cluster.print_logs();
             bail!(
@@ -126,15 +147,6 @@ fn links() -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// The command line with everything it keeps in one folder.
-pub fn keelctl_in(home: &Path) -> Program {
-    Program::built("keelctl")
-        .with_env("HOME", home)
-        .with_env("TALOSCONFIG", &home.join("talosconfig"))
-        .with_env("KUBECONFIG", &home.join("kubeconfig"))
-        .with_env("KEELSON_STATE", &home.join("clusters"))
-}
-
 pub fn tests() -> Vec<Test<Cluster>> {
     tests![
         both_nodes_answer_version,
@@ -157,8 +169,8 @@ pub fn tests() -> Vec<Test<Cluster>> {
 }
 
 fn both_nodes_answer_version(c: &Cluster) -> Result<()> {
-    let text = c.ask("10.5.0.2,10.5.0.3", &["version"])?;
-    for node in [CONTROL_PLANE, WORKER] {
+    let text = c.ask(&format!("{},{}", control_plane(), worker()), &["version"])?;
+    for node in [control_plane(), worker()] {
         ensure!(text.contains(node), "{node} is missing:\n{text}");
     }
     ensure!(text.matches("v1.13.0").count() >= 3, "{text}");
@@ -167,13 +179,16 @@ fn both_nodes_answer_version(c: &Cluster) -> Result<()> {
 
 fn both_nodes_are_members(c: &Cluster) -> Result<()> {
     eventually("two members", Duration::from_secs(60), || {
-        let members = c.ask(CONTROL_PLANE, &["get", "members"])?;
-        ensure!(members.contains(CONTROL_PLANE) && members.contains(WORKER), "{members}");
+        let members = c.ask(control_plane(), &["get", "members"])?;
+        ensure!(
+            members.contains(control_plane()) && members.contains(worker()),
+            "{members}"
+        );
         ensure!(
             members.contains("controlplane") && members.contains("worker"),
             "{members}"
         );
-        let affiliates = c.ask(CONTROL_PLANE, &["get", "affiliates"])?;
+        let affiliates = c.ask(control_plane(), &["get", "affiliates"])?;
         ensure!(affiliates.lines().count() >= 3, "{affiliates}");
         Ok(())
     })
@@ -182,7 +197,7 @@ fn both_nodes_are_members(c: &Cluster) -> Result<()> {
 fn the_node_is_healthy(c: &Cluster) -> Result<()> {
     let ran = c
         .keelctl
-        .run(&["-n", CONTROL_PLANE, "health", "--wait-timeout", "2m"])?;
+        .run(&["-n", control_plane(), "health", "--wait-timeout", "2m"])?;
     let text = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(ran.ok(), "{text}");
     ensure!(text.contains("OK"), "{text}");
@@ -218,28 +233,28 @@ fn resources_are_shown_by_every_name(c: &Cluster) -> Result<()> {
         "rd",
     ] {
         let text = c
-            .ask(CONTROL_PLANE, &["get", name])
+            .ask(control_plane(), &["get", name])
             .with_context(|| format!("get {name}"))?;
         ensure!(text.starts_with("NODE"), "get {name} printed no header:\n{text}");
         ensure!(text.lines().count() >= 2, "get {name} printed nothing:\n{text}");
     }
     // None is installed; asking is still right.
-    c.ask(CONTROL_PLANE, &["get", "extensions"])?;
+    c.ask(control_plane(), &["get", "extensions"])?;
     Ok(())
 }
 
 fn resources_come_as_json_and_jsonpath(c: &Cluster) -> Result<()> {
-    let json: Value = serde_json::from_str(&c.ask(CONTROL_PLANE, &["get", "machinetype", "-o", "json"])?)?;
+    let json: Value = serde_json::from_str(&c.ask(control_plane(), &["get", "machinetype", "-o", "json"])?)?;
     ensure!(json["spec"] == "controlplane", "{json}");
-    let name = c.ask(WORKER, &["get", "machinetype", "-o", "jsonpath={.spec}"])?;
+    let name = c.ask(worker(), &["get", "machinetype", "-o", "jsonpath={.spec}"])?;
     ensure!(name.trim() == "worker", "{name}");
-    let yaml = c.ask(CONTROL_PLANE, &["get", "machineconfig", "-o", "yaml"])?;
+    let yaml = c.ask(control_plane(), &["get", "machineconfig", "-o", "yaml"])?;
     ensure!(yaml.contains("type: controlplane"), "{yaml}");
     Ok(())
 }
 
 fn services_run_and_are_healthy(c: &Cluster) -> Result<()> {
-    let text = c.ask(CONTROL_PLANE, &["service"])?;
+    let text = c.ask(control_plane(), &["service"])?;
     for id in ["apid", "containerd", "etcd", "kubelet", "machined", "trustd"] {
         let line = text
             .lines()
@@ -247,27 +262,27 @@ fn services_run_and_are_healthy(c: &Cluster) -> Result<()> {
             .with_context(|| format!("{id}:\n{text}"))?;
         ensure!(line.contains("Running") && line.contains("OK"), "{line}");
     }
-    let one = c.ask(CONTROL_PLANE, &["service", "kubelet"])?;
+    let one = c.ask(control_plane(), &["service", "kubelet"])?;
     ensure!(one.contains("EVENTS") && one.contains("[Running]"), "{one}");
     Ok(())
 }
 
 fn logs_and_kernel_messages_can_be_read(c: &Cluster) -> Result<()> {
-    let text = c.ask(CONTROL_PLANE, &["logs", "kubelet", "--tail", "5"])?;
+    let text = c.ask(control_plane(), &["logs", "kubelet", "--tail", "5"])?;
     ensure!(text.lines().count() >= 5, "{text}");
-    ensure!(!c.ask(CONTROL_PLANE, &["dmesg"])?.is_empty(), "no kernel messages");
-    let containers = c.ask(CONTROL_PLANE, &["containers", "-k"])?;
+    ensure!(!c.ask(control_plane(), &["dmesg"])?.is_empty(), "no kernel messages");
+    let containers = c.ask(control_plane(), &["containers", "-k"])?;
     ensure!(containers.contains("kube-apiserver"), "{containers}");
     Ok(())
 }
 
 fn etcd_has_one_healthy_member(c: &Cluster) -> Result<()> {
-    let members = c.ask(CONTROL_PLANE, &["etcd", "members"])?;
+    let members = c.ask(control_plane(), &["etcd", "members"])?;
     ensure!(
-        members.lines().count() == 2 && members.contains("https://10.5.0.2:2380"),
+        members.lines().count() == 2 && members.contains(&format!("https://{}:2380", control_plane())),
         "{members}"
     );
-    let status = c.ask(CONTROL_PLANE, &["etcd", "status"])?;
+    let status = c.ask(control_plane(), &["etcd", "status"])?;
     ensure!(status.contains("MB") || status.contains("kB"), "{status}");
     Ok(())
 }
@@ -275,7 +290,7 @@ fn etcd_has_one_healthy_member(c: &Cluster) -> Result<()> {
 fn kubeconfig_works_with_kubectl(c: &Cluster) -> Result<()> {
     let file = c.folder().join("fresh-kubeconfig");
     let path = file.to_string_lossy().into_owned();
-    c.ask(CONTROL_PLANE, &["kubeconfig", &path])?;
+    c.ask(control_plane(), &["kubeconfig", &path])?;
     let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &file);
     let nodes = kubectl.output(&["get", "nodes", "-o", "wide"])?;
     ensure!(nodes.matches(" Ready ").count() == 2, "{nodes}");
@@ -284,37 +299,43 @@ fn kubeconfig_works_with_kubectl(c: &Cluster) -> Result<()> {
 }
 
 fn the_controller_graph_can_be_drawn(c: &Cluster) -> Result<()> {
-    let text = c.ask(CONTROL_PLANE, &["inspect", "dependencies"])?;
+    let text = c.ask(control_plane(), &["inspect", "dependencies"])?;
     ensure!(text.contains("digraph") && text.contains("KubeletSpec"), "{text}");
     Ok(())
 }
 
 fn one_failing_node_does_not_hide_the_others(c: &Cluster) -> Result<()> {
-    let ran = c.keelctl.run(&["-n", "10.5.0.2,10.5.0.99", "version"])?;
+    let nobody = network().host(99).to_string();
+    let ran = c
+        .keelctl
+        .run(&["-n", &format!("{},{nobody}", control_plane()), "version"])?;
     ensure!(ran.code == Some(1), "{ran:?}");
-    ensure!(ran.stdout.contains(CONTROL_PLANE), "{ran:?}");
-    ensure!(ran.stderr.contains("10.5.0.99"), "{ran:?}");
+    ensure!(ran.stdout.contains(control_plane()), "{ran:?}");
+    ensure!(ran.stderr.contains(&nobody), "{ran:?}");
     Ok(())
 }
 
 fn history_shows_what_changed(c: &Cluster) -> Result<()> {
-    let text = c.ask(CONTROL_PLANE, &["get", "machinestatus", "--history"])?;
+    let text = c.ask(control_plane(), &["get", "machinestatus", "--history"])?;
     ensure!(text.contains("MachineStatus") && text.lines().count() >= 2, "{text}");
     Ok(())
 }
 
 fn a_plan_shows_what_a_configuration_would_change(c: &Cluster) -> Result<()> {
-    let config = c.ask(WORKER, &["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"])?;
+    let config = c.ask(
+        worker(),
+        &["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"],
+    )?;
     let file = c.folder().join("planned.yaml");
     std::fs::write(&file, config)?;
     let path = file.to_string_lossy().into_owned();
     let patch = r#"{"machine": {"nodeLabels": {"planned": "yes"}, "kubelet": {"extraArgs": {"v": "4"}}}}"#;
-    let plan = c.ask(WORKER, &["plan", "-f", &path, "--config-patch", patch])?;
+    let plan = c.ask(worker(), &["plan", "-f", &path, "--config-patch", patch])?;
     // The label, the kubelet's new arguments, and the service that is restarted for them.
     for part in ["NodeLabelSpec", "KubeletSpec", "ServiceSpec"] {
         ensure!(plan.contains(part), "{part} is missing:\n{plan}");
     }
-    let labels = c.ask(WORKER, &["get", "nodelabelspecs"])?;
+    let labels = c.ask(worker(), &["get", "nodelabelspecs"])?;
     ensure!(!labels.contains("planned"), "a plan changed the node:\n{labels}");
     Ok(())
 }
@@ -322,7 +343,7 @@ fn a_plan_shows_what_a_configuration_would_change(c: &Cluster) -> Result<()> {
 fn a_watch_shows_changes_as_they_come(c: &Cluster) -> Result<()> {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
-    let args = ["-n", WORKER, "get", "services", "--watch"];
+    let args = ["-n", worker(), "get", "services", "--watch"];
     let mut child = c
         .keelctl
         .command(&args)
@@ -348,7 +369,7 @@ fn a_watch_shows_changes_as_they_come(c: &Cluster) -> Result<()> {
         bail!("the watch did not show {what:?}")
     };
     let outcome = wait("kubelet").and_then(|()| {
-        c.ask(WORKER, &["service", "kubelet", "restart"])?;
+        c.ask(worker(), &["service", "kubelet", "restart"])?;
         wait("kubelet")
     });
     child.kill()?;
@@ -358,7 +379,7 @@ fn a_watch_shows_changes_as_they_come(c: &Cluster) -> Result<()> {
 
 fn two_hundred_clients_watch_at_once(c: &Cluster) -> Result<()> {
     use std::process::Stdio;
-    let args = ["-n", CONTROL_PLANE, "get", "members", "--watch"];
+    let args = ["-n", control_plane(), "get", "members", "--watch"];
     let start = || {
         // One after the other: what is tested is watching together, not two hundred handshakes in one instant.
         std::thread::sleep(Duration::from_millis(25));
@@ -370,7 +391,7 @@ fn two_hundred_clients_watch_at_once(c: &Cluster) -> Result<()> {
     };
     let mut children = (0..200).map(|_| start()).collect::<std::io::Result<Vec<_>>>()?;
     let outcome = eventually("an answer beside two hundred watches", Duration::from_secs(60), || {
-        c.ask(CONTROL_PLANE, &["version"]).map(drop)
+        c.ask(control_plane(), &["version"]).map(drop)
     });
     // Every one of them was served: it printed the members.
     let mut served = 0;
@@ -391,11 +412,11 @@ fn two_hundred_clients_watch_at_once(c: &Cluster) -> Result<()> {
 }
 
 fn time_and_events_are_answered(c: &Cluster) -> Result<()> {
-    let time = c.ask(CONTROL_PLANE, &["time"])?;
+    let time = c.ask(control_plane(), &["time"])?;
     ensure!(time.starts_with("NODE") && time.lines().count() == 2, "{time}");
     // Events are followed until the client goes away.
     use std::process::Stdio;
-    let args = ["-n", CONTROL_PLANE, "events", "--tail", "-1"];
+    let args = ["-n", control_plane(), "events", "--tail", "-1"];
     let mut child = c
         .keelctl
         .command(&args)

@@ -8,7 +8,7 @@ use e2e::run::Test;
 use e2e::tests;
 use e2e::wait::eventually;
 
-use crate::cluster::{CONTROL_PLANE, Cluster, WORKER};
+use crate::cluster::{Cluster, control_plane, worker};
 
 pub fn tests() -> Vec<Test<Cluster>> {
     tests![
@@ -82,7 +82,7 @@ fn kill_and_expect_back(c: &Cluster, node: &str, service: &str) -> Result<()> {
 }
 
 fn a_killed_kubelet_comes_back(c: &Cluster) -> Result<()> {
-    kill_and_expect_back(c, WORKER, "kubelet")
+    kill_and_expect_back(c, worker(), "kubelet")
 }
 
 fn running_web_pods(c: &Cluster) -> Result<Vec<(String, u64)>> {
@@ -98,7 +98,7 @@ fn running_web_pods(c: &Cluster) -> Result<Vec<(String, u64)>> {
 
 fn a_killed_containerd_comes_back_and_pods_survive(c: &Cluster) -> Result<()> {
     let before = running_web_pods(c)?;
-    kill_and_expect_back(c, WORKER, "containerd")?;
+    kill_and_expect_back(c, worker(), "containerd")?;
     std::thread::sleep(Duration::from_secs(5));
     ensure!(
         running_web_pods(c)? == before,
@@ -109,38 +109,41 @@ fn a_killed_containerd_comes_back_and_pods_survive(c: &Cluster) -> Result<()> {
 }
 
 fn a_killed_apid_comes_back(c: &Cluster) -> Result<()> {
-    kill_and_expect_back(c, WORKER, "apid")
+    kill_and_expect_back(c, worker(), "apid")
 }
 
 fn a_killed_trustd_comes_back(c: &Cluster) -> Result<()> {
-    kill_and_expect_back(c, CONTROL_PLANE, "trustd")
+    kill_and_expect_back(c, control_plane(), "trustd")
 }
 
 fn a_killed_etcd_comes_back(c: &Cluster) -> Result<()> {
-    kill_and_expect_back(c, CONTROL_PLANE, "etcd")?;
+    kill_and_expect_back(c, control_plane(), "etcd")?;
     eventually("the API server to answer", Duration::from_secs(60), || {
         c.kubectl.output(&["get", "nodes"]).map(drop)
     })
 }
 
 fn a_service_can_be_restarted_through_the_api(c: &Cluster) -> Result<()> {
-    let before = host_pid(c, WORKER, "kubelet")?;
-    c.ask(WORKER, &["service", "kubelet", "restart"])?;
+    let before = host_pid(c, worker(), "kubelet")?;
+    c.ask(worker(), &["service", "kubelet", "restart"])?;
     eventually("a new kubelet", Duration::from_secs(60), || {
-        ensure!(host_pid(c, WORKER, "kubelet")? != before, "still the old process");
+        ensure!(host_pid(c, worker(), "kubelet")? != before, "still the old process");
         Ok(())
     })
 }
 
 fn labels_of_the_configuration_are_applied_without_a_restart(c: &Cluster) -> Result<()> {
-    let config = c.ask(WORKER, &["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"])?;
+    let config = c.ask(
+        worker(),
+        &["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"],
+    )?;
     let file = c.folder().join("labelled.yaml");
     std::fs::write(&file, config)?;
-    let kubelet = host_pid(c, WORKER, "kubelet")?;
+    let kubelet = host_pid(c, worker(), "kubelet")?;
     let patch = r#"{"machine": {"nodeLabels": {"keelson.dev/e2e": "yes"}}}"#;
     let path = file.to_string_lossy().into_owned();
     c.ask(
-        WORKER,
+        worker(),
         &[
             "apply-config",
             "-f",
@@ -158,21 +161,24 @@ fn labels_of_the_configuration_are_applied_without_a_restart(c: &Cluster) -> Res
         ensure!(nodes.lines().count() == 1, "{nodes:?}");
         Ok(())
     })?;
-    ensure!(host_pid(c, WORKER, "kubelet")? == kubelet, "the kubelet was restarted");
+    ensure!(
+        host_pid(c, worker(), "kubelet")? == kubelet,
+        "the kubelet was restarted"
+    );
     Ok(())
 }
 
 fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
     // The first resource of a boot is made when the init process starts.
     let boot_id = || -> Result<String> {
-        let version: serde_json::Value = serde_json::from_str(&c.ask(WORKER, &["get", "version", "-o", "json"])?)?;
+        let version: serde_json::Value = serde_json::from_str(&c.ask(worker(), &["get", "version", "-o", "json"])?)?;
         Ok(version["metadata"]["created"]
             .as_str()
             .context("no time of creation")?
             .to_owned())
     };
     let before = boot_id()?;
-    c.ask(WORKER, &["reboot", "--wait=false"])?;
+    c.ask(worker(), &["reboot", "--wait=false"])?;
     eventually("the node to be back", Duration::from_secs(120), || {
         ensure!(boot_id()? != before, "not rebooted yet");
         let ready = c.kubectl.output(&["get", "nodes"])?;

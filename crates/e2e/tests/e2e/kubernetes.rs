@@ -10,7 +10,7 @@ use e2e::run::Test;
 use e2e::tests;
 use e2e::wait::eventually;
 
-use crate::cluster::{CONTROL_PLANE, Cluster, WORKER};
+use crate::cluster::{Cluster, control_plane, worker};
 
 const IMAGE: &str = "ghcr.io/keelson/test:v1";
 
@@ -164,7 +164,7 @@ fn port_forward_works(c: &Cluster) -> Result<()> {
 }
 
 fn a_node_port_answers_on_every_node(_: &Cluster) -> Result<()> {
-    for node in [CONTROL_PLANE, WORKER] {
+    for node in [control_plane(), worker()] {
         eventually("the node port", Duration::from_secs(30), || {
             get(&format!("{node}:30080"))
         })?;

@@ -36,6 +36,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     if let Some(reason) = cluster::missing() {
         anyhow::bail!("the tests that start a cluster cannot run: {reason}");
     }
+    e2e::site::clean_up_after_killed_runs()?;
     let cluster = cluster::Cluster::create()?;
     all(&cluster, &cluster::tests(), filter, summary);
     all(&cluster, &kubernetes::tests(), filter, summary);

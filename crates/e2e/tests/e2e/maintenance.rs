@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use e2e::program::Program;
 use e2e::run::Test;
+use e2e::site::{folder, keelctl_in, network};
 use e2e::tests;
 use e2e::wait::eventually;
-use tempfile::TempDir;
 
-use crate::cluster::{CONTROL_PLANE, keelctl_in};
+use crate::cluster::{control_plane, endpoint};
 
 pub fn tests() -> Vec<Test<()>> {
     tests![
@@ -28,7 +28,7 @@ impl Drop for Destroy<'_> {
 }
 
 fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()> {
-    let home = TempDir::new()?;
+    let home = folder()?;
     let keelctl = keelctl_in(home.path());
     let _destroy = Destroy(&keelctl);
     keelctl.output(&[
@@ -39,20 +39,30 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
         "--workers",
         "0",
         "--skip-injecting-config",
+        "--subnet",
+        &network().cidr(),
     ])?;
 
     let version = eventually("maintenance mode", Duration::from_secs(30), || {
-        keelctl.output(&["version", "--insecure", "-n", CONTROL_PLANE, "-e", CONTROL_PLANE])
+        keelctl.output(&["version", "--insecure", "-n", control_plane(), "-e", control_plane()])
     })?;
     ensure!(version.contains("v1.13.0"), "{version}");
-    let refusal = keelctl.run(&["get", "machineconfig", "-i", "-n", CONTROL_PLANE, "-e", CONTROL_PLANE])?;
+    let refusal = keelctl.run(&[
+        "get",
+        "machineconfig",
+        "-i",
+        "-n",
+        control_plane(),
+        "-e",
+        control_plane(),
+    ])?;
     ensure!(!refusal.ok() || !refusal.stdout.contains("v1alpha1"), "{refusal:?}");
 
     let out = home.path().to_string_lossy().into_owned();
-    keelctl.output(&["gen", "config", "demo", "https://10.5.0.2:6443", "-o", &out, "--force"])?;
+    keelctl.output(&["gen", "config", "demo", &endpoint(), "-o", &out, "--force"])?;
     let file = home.path().join("controlplane.yaml").to_string_lossy().into_owned();
     let a = home.path().join("a.patch.yaml");
-    std::fs::write(&a, mirrors("10.5.0.1:5000"))?;
+    std::fs::write(&a, mirrors(&format!("{}:5000", network().host(1))))?;
     let b = home.path().join("b.patch.yaml");
     std::fs::write(&b, "cluster:\n  allowSchedulingOnControlPlanes: true\n")?;
     keelctl.output(&[
@@ -61,24 +71,24 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
         "-f",
         &file,
         "-n",
-        CONTROL_PLANE,
+        control_plane(),
         "-e",
-        CONTROL_PLANE,
+        control_plane(),
         "--config-patch",
         &format!("@{}", a.display()),
         "--config-patch",
         &format!("@{}", b.display()),
     ])?;
-    keelctl.output(&["config", "endpoint", CONTROL_PLANE])?;
+    keelctl.output(&["config", "endpoint", control_plane()])?;
     eventually("the node to take the bootstrap", Duration::from_secs(60), || {
-        keelctl.output(&["-n", CONTROL_PLANE, "bootstrap"])
+        keelctl.output(&["-n", control_plane(), "bootstrap"])
     })?;
     let kubeconfig = home.path().join("kubeconfig");
     let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &kubeconfig);
     eventually("a ready node", Duration::from_secs(120), || {
         keelctl.output(&[
             "-n",
-            CONTROL_PLANE,
+            control_plane(),
             "kubeconfig",
             &kubeconfig.to_string_lossy(),
             "--force",
@@ -87,8 +97,8 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
         ensure!(nodes.contains(" Ready "), "{nodes}");
         Ok(())
     })?;
-    keelctl.output(&["-n", CONTROL_PLANE, "health", "--wait-timeout", "2m"])?;
-    keelctl.output(&["-n", CONTROL_PLANE, "reset", "--graceful=false", "--wait=false"])?;
+    keelctl.output(&["-n", control_plane(), "health", "--wait-timeout", "2m"])?;
+    keelctl.output(&["-n", control_plane(), "reset", "--graceful=false", "--wait=false"])?;
     keelctl.output(&["cluster", "destroy", "--name", "by-hand"])?;
     Ok(())
 }
@@ -100,11 +110,11 @@ fn mirrors(registry: &str) -> String {
 }
 
 fn a_create_that_was_killed_half_way_is_cleaned_up((): &()) -> Result<()> {
-    let home = TempDir::new()?;
+    let home = folder()?;
     let keelctl = keelctl_in(home.path());
     let _destroy = Destroy(&keelctl);
     let mut child = keelctl
-        .command(&["cluster", "create", "--name", "by-hand"])
+        .command(&["cluster", "create", "--name", "by-hand", "--subnet", &network().cidr()])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()?;

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use e2e::run::Test;
+use e2e::site::{folder, keelctl_in};
 use e2e::tests;
-use tempfile::TempDir;
-
-use crate::cluster::keelctl_in;
 
 pub fn tests() -> Vec<Test<()>> {
     tests![
@@ -20,7 +18,7 @@ pub fn tests() -> Vec<Test<()>> {
 }
 
 fn generated_configuration_is_valid((): &()) -> Result<()> {
-    let home = TempDir::new()?;
+    let home = folder()?;
     let keelctl = keelctl_in(home.path());
     let out = home.path().to_string_lossy().into_owned();
     keelctl.output(&["gen", "config", "demo", "https://10.5.0.2:6443", "-o", &out])?;
@@ -34,7 +32,7 @@ fn generated_configuration_is_valid((): &()) -> Result<()> {
 }
 
 fn a_generated_file_is_not_overwritten((): &()) -> Result<()> {
-    let home = TempDir::new()?;
+    let home = folder()?;
     let keelctl = keelctl_in(home.path());
     let file = home.path().join("secrets.yaml");
     let path = file.to_string_lossy().into_owned();
@@ -47,7 +45,7 @@ fn a_generated_file_is_not_overwritten((): &()) -> Result<()> {
 }
 
 fn bad_configuration_is_refused_with_its_place((): &()) -> Result<()> {
-    let home = TempDir::new()?;
+    let home = folder()?;
     let keelctl = keelctl_in(home.path());
     let cases: [(&str, Vec<u8>, &str); 7] = [
         ("empty", Vec::new(), "empty"),
@@ -88,7 +86,7 @@ fn bad_configuration_is_refused_with_its_place((): &()) -> Result<()> {
 }
 
 fn a_mistyped_command_suggests_the_right_one((): &()) -> Result<()> {
-    let home = TempDir::new()?;
+    let home = folder()?;
     let refusal = keelctl_in(home.path()).run(&["bootstrp"])?.refusal()?;
     ensure!(refusal.contains("bootstrap"), "{refusal}");
     Ok(())
@@ -96,7 +94,7 @@ fn a_mistyped_command_suggests_the_right_one((): &()) -> Result<()> {
 
 fn output_to_a_closed_pipe_is_no_error((): &()) -> Result<()> {
     use std::process::Stdio;
-    let home = TempDir::new()?;
+    let home = folder()?;
     let mut child = keelctl_in(home.path())
         .command(&["completion", "bash"])
         .stdout(Stdio::piped())

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, ensure};
 use e2e::run::Test;
+use e2e::site::{folder, keelctl_in};
 use e2e::tests;
 
-use crate::cluster::{CONTROL_PLANE, Cluster, WORKER, keelctl_in};
+use crate::cluster::{Cluster, control_plane, endpoint, worker};
 
 pub fn tests() -> Vec<Test<Cluster>> {
     tests![
@@ -26,11 +27,11 @@ pub fn tests() -> Vec<Test<Cluster>> {
 fn a_reader_cannot_reset(c: &Cluster) -> Result<()> {
     let file = c.folder().join("reader");
     let path = file.to_string_lossy().into_owned();
-    c.ask(CONTROL_PLANE, &["config", "new", &path, "--roles", "os:reader"])?;
+    c.ask(control_plane(), &["config", "new", &path, "--roles", "os:reader"])?;
     let reader = |args: &[&str]| {
         c.keelctl.run(
             &[
-                &["--talosconfig", &path, "-e", CONTROL_PLANE, "-n", CONTROL_PLANE],
+                &["--talosconfig", &path, "-e", control_plane(), "-n", control_plane()],
                 args,
             ]
             .concat(),
@@ -51,9 +52,9 @@ fn a_reader_cannot_read_secrets(c: &Cluster) -> Result<()> {
         "--talosconfig",
         &path,
         "-e",
-        CONTROL_PLANE,
+        control_plane(),
         "-n",
-        CONTROL_PLANE,
+        control_plane(),
         "get",
         "machineconfig",
     ])?;
@@ -66,10 +67,10 @@ fn a_reader_cannot_read_secrets(c: &Cluster) -> Result<()> {
 }
 
 fn a_certificate_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
-    let home = tempfile::TempDir::new()?;
+    let home = folder()?;
     let other = keelctl_in(home.path());
     let out = home.path().to_string_lossy().into_owned();
-    other.output(&["gen", "config", "other", "https://10.5.0.2:6443", "-o", &out])?;
+    other.output(&["gen", "config", "other", &endpoint(), "-o", &out])?;
     let config = home.path().join("talosconfig").to_string_lossy().into_owned();
     let refusal = c
         .keelctl
@@ -77,9 +78,9 @@ fn a_certificate_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
             "--talosconfig",
             &config,
             "-e",
-            CONTROL_PLANE,
+            control_plane(),
             "-n",
-            CONTROL_PLANE,
+            control_plane(),
             "version",
         ])?
         .refusal()?;
@@ -88,28 +89,28 @@ fn a_certificate_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
 }
 
 fn bootstrap_twice_is_refused(c: &Cluster) -> Result<()> {
-    let refusal = c.keelctl.run(&["-n", CONTROL_PLANE, "bootstrap"])?.refusal()?;
+    let refusal = c.keelctl.run(&["-n", control_plane(), "bootstrap"])?.refusal()?;
     ensure!(refusal.contains("already"), "{refusal}");
     Ok(())
 }
 
 fn bootstrap_of_a_worker_is_refused(c: &Cluster) -> Result<()> {
-    let refusal = c.keelctl.run(&["-n", WORKER, "bootstrap"])?.refusal()?;
+    let refusal = c.keelctl.run(&["-n", worker(), "bootstrap"])?.refusal()?;
     ensure!(refusal.contains("control plane"), "{refusal}");
     Ok(())
 }
 
 fn configuration_of_another_cluster_is_refused(c: &Cluster) -> Result<()> {
-    let home = tempfile::TempDir::new()?;
+    let home = folder()?;
     let out = home.path().to_string_lossy().into_owned();
-    keelctl_in(home.path()).output(&["gen", "config", "other", "https://10.5.0.2:6443", "-o", &out])?;
+    keelctl_in(home.path()).output(&["gen", "config", "other", &endpoint(), "-o", &out])?;
     let file = home.path().join("controlplane.yaml").to_string_lossy().into_owned();
     let refusal = c
         .keelctl
-        .run(&["-n", CONTROL_PLANE, "apply-config", "-f", &file])?
+        .run(&["-n", control_plane(), "apply-config", "-f", &file])?
         .refusal()?;
     ensure!(refusal.contains("cluster"), "{refusal}");
-    c.ask(CONTROL_PLANE, &["version"])?;
+    c.ask(control_plane(), &["version"])?;
     Ok(())
 }
 
@@ -118,27 +119,27 @@ fn current_config(c: &Cluster, node: &str) -> Result<String> {
 }
 
 fn bad_configuration_is_refused_and_nothing_changes(c: &Cluster) -> Result<()> {
-    let before = current_config(c, WORKER)?;
+    let before = current_config(c, worker())?;
     let file = c.folder().join("bad.yaml");
     std::fs::write(&file, "version: v1alpha1\nmachine:\n  typ: worker\n")?;
     let refusal = c
         .keelctl
-        .run(&["-n", WORKER, "apply-config", "-f", &file.to_string_lossy()])?
+        .run(&["-n", worker(), "apply-config", "-f", &file.to_string_lossy()])?
         .refusal()?;
     ensure!(refusal.contains("typ"), "{refusal}");
-    ensure!(current_config(c, WORKER)? == before, "the configuration changed");
+    ensure!(current_config(c, worker())? == before, "the configuration changed");
     Ok(())
 }
 
 fn a_dry_run_changes_nothing(c: &Cluster) -> Result<()> {
-    let before = current_config(c, WORKER)?;
+    let before = current_config(c, worker())?;
     let file = c.folder().join("worker.yaml");
     std::fs::write(&file, &before)?;
     let patch = r#"{"machine": {"nodeLabels": {"e2e": "dry"}}}"#;
     let path = file.to_string_lossy().into_owned();
     let ran = c.keelctl.run(&[
         "-n",
-        WORKER,
+        worker(),
         "apply-config",
         "-f",
         &path,
@@ -148,24 +149,24 @@ fn a_dry_run_changes_nothing(c: &Cluster) -> Result<()> {
     ])?;
     let text = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(ran.ok() && text.contains("e2e"), "{text}");
-    ensure!(current_config(c, WORKER)? == before, "the configuration changed");
+    ensure!(current_config(c, worker())? == before, "the configuration changed");
     Ok(())
 }
 
 fn an_unknown_resource_is_named(c: &Cluster) -> Result<()> {
-    let refusal = c.keelctl.run(&["-n", CONTROL_PLANE, "get", "membrs"])?.refusal()?;
+    let refusal = c.keelctl.run(&["-n", control_plane(), "get", "membrs"])?.refusal()?;
     ensure!(refusal.contains("membrs") && refusal.contains("members"), "{refusal}");
     Ok(())
 }
 
 fn a_service_that_may_not_be_stopped_is_not(c: &Cluster) -> Result<()> {
-    let refusal = c.keelctl.run(&["-n", WORKER, "service", "apid", "stop"])?.refusal()?;
+    let refusal = c.keelctl.run(&["-n", worker(), "service", "apid", "stop"])?.refusal()?;
     ensure!(refusal.contains("doesn't support stop"), "{refusal}");
     Ok(())
 }
 
 fn what_is_not_built_says_so(c: &Cluster) -> Result<()> {
-    let refusal = c.keelctl.run(&["-n", WORKER, "pcap"])?.refusal()?;
+    let refusal = c.keelctl.run(&["-n", worker(), "pcap"])?.refusal()?;
     ensure!(refusal.contains("not implemented"), "{refusal}");
     Ok(())
 }
@@ -173,6 +174,6 @@ fn what_is_not_built_says_so(c: &Cluster) -> Result<()> {
 fn a_cluster_that_exists_is_not_made_again(c: &Cluster) -> Result<()> {
     let refusal = c.keelctl.run(&["cluster", "create", "--name", "e2e"])?.refusal()?;
     ensure!(refusal.contains("exists"), "{refusal}");
-    c.ask(CONTROL_PLANE, &["version"])?;
+    c.ask(control_plane(), &["version"])?;
     Ok(())
 }
