@@ -1,36 +1,51 @@
-//! The node's own balancer for the Kubernetes API: 127.0.0.1:7445 to whichever API server answers.
+//! The node's own balancer for the Kubernetes API: 127.0.0.1:7445 to an API server that is ready.
 //!
-//! It copies bytes and knows nothing of TLS, so the kubelet and kube-proxy of every node need one address that never
-//! changes, whatever happens to control planes.
+//! It copies bytes and terminates no TLS, so the kubelet and kube-proxy of every node need one address that never
+//! changes, whatever happens to control planes. Which API servers are ready it is told by a probe.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::{BoxFuture, join_all};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
 
 use crate::logs::lock;
 
 /// How long one attempt to reach an API server may take (the interface's dial timeout).
 const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time between health checks (the interface's interval), and while nothing has answered yet.
+/// Time between health checks (the interface's interval).
 const CHECK_INTERVAL: Duration = Duration::from_secs(20);
-/// The interval while some upstream does not answer: recovery should not wait for the long one.
+/// The interval while some upstream is not ready: recovery should not wait for the long one.
 const CHECK_INTERVAL_UNHEALTHY: Duration = Duration::from_millis(500);
+/// The interval while this node's own API server is not ready. Nobody but this node is bothered by it, and everything
+/// on it waits for that.
+const CHECK_INTERVAL_LOCAL: Duration = Duration::from_millis(50);
 /// How long a health check waits for a connection.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// An upstream that listens for so long is used even if it does not say that it is ready: something that does not know
+/// the question may stand before the API servers.
+const GRACE: Duration = Duration::from_secs(15);
+/// How long a connection is held while no API server is ready. A client that is let go at once, or that meets an API
+/// server before it has its roles, waits longer and longer between its attempts: kubelets, controller managers and
+/// schedulers that start together with their cluster would work seconds after they could.
+const HOLD: Duration = Duration::from_secs(30);
 /// Connections served at once; more wait. A node has a few dozen clients of the API.
 const CONNECTIONS: usize = 4096;
 
 /// Where API servers may be, in the order they are preferred.
 pub type Upstreams = Vec<SocketAddr>;
 
-/// What is known of the upstreams: healthy or not.
+/// What is known of the upstreams: ready or not.
 pub type Health = BTreeMap<SocketAddr, bool>;
 
-/// Serves connections until dropped; reports which upstreams answer through `health`.
+/// Asks an upstream whether it is ready.
+pub type Probe = Arc<dyn Fn(SocketAddr) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// Serves connections until dropped; reports which upstreams are ready through `health`.
 ///
 /// # Errors
 /// The address cannot be listened on.
@@ -38,12 +53,14 @@ pub async fn serve(
     listener: TcpListener,
     upstreams: watch::Receiver<Upstreams>,
     health: watch::Sender<Health>,
+    probe: Probe,
 ) -> std::io::Result<()> {
     let state = Arc::new(State {
         health,
         last: Mutex::new(None),
+        failed: Notify::new(),
     });
-    let checker = tokio::spawn(check(upstreams.clone(), state.clone()));
+    let checker = tokio::spawn(check(upstreams.clone(), state.clone(), probe));
     let _stop_checking = AbortOnDrop(checker);
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -59,32 +76,40 @@ pub async fn serve(
                 continue;
             }
         };
-        let candidates = upstreams.borrow().clone();
+        let upstreams = upstreams.clone();
         let state = state.clone();
         tokio::spawn(async move {
             let _slot = slot;
-            forward(client, candidates, &state).await;
+            forward(client, &upstreams, &state).await;
         });
     }
 }
 
 struct State {
     health: watch::Sender<Health>,
+    /// The upstream of the newest connection: what works is kept.
     last: Mutex<Option<SocketAddr>>,
+    /// An upstream that was ready did not answer: worth a look before the interval is over.
+    failed: Notify,
 }
 
 impl State {
-    fn mark(&self, upstream: SocketAddr, healthy: bool) {
+    fn mark(&self, upstream: SocketAddr, ready: bool) {
         self.health
-            .send_if_modified(|h| h.insert(upstream, healthy) != Some(healthy));
+            .send_if_modified(|h| h.insert(upstream, ready) != Some(ready));
     }
 
-    /// The order to try: what worked last, then healthy ones, then the rest, which may have come back.
-    fn order(&self, mut candidates: Upstreams) -> Upstreams {
+    /// The upstreams that are ready: what worked last, then in the order of preference.
+    fn ready(&self, candidates: &Upstreams) -> Upstreams {
         let last = *lock(&self.last);
         let health = self.health.borrow();
-        candidates.sort_by_key(|c| (!health.get(c).copied().unwrap_or_default(), Some(*c) != last));
-        candidates
+        let mut ready: Upstreams = candidates
+            .iter()
+            .filter(|c| health.get(c) == Some(&true))
+            .copied()
+            .collect();
+        ready.sort_by_key(|c| Some(*c) != last);
+        ready
     }
 }
 
@@ -96,55 +121,122 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn forward(mut client: TcpStream, candidates: Upstreams, state: &State) {
-    for upstream in state.order(candidates) {
-        match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(upstream)).await {
-            Ok(Ok(mut server)) => {
-                state.mark(upstream, true);
-                *lock(&state.last) = Some(upstream);
-                let _ = client.set_nodelay(true);
-                let _ = server.set_nodelay(true);
-                // Either side closing is how a connection ends; there is nobody to tell.
-                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-                return;
-            }
-            Ok(Err(_)) | Err(_) => state.mark(upstream, false),
+/// Serves a connection by the first API server that is ready, and holds it for a while if none is.
+async fn forward(mut client: TcpStream, upstreams: &watch::Receiver<Upstreams>, state: &State) {
+    let deadline = Instant::now() + HOLD;
+    let mut health = state.health.subscribe();
+    loop {
+        health.mark_unchanged();
+        let candidates = upstreams.borrow().clone();
+        if let Some(mut server) = connect(&candidates, state).await {
+            let _ = client.set_nodelay(true);
+            let _ = server.set_nodelay(true);
+            // Either side closing is how a connection ends; there is nobody to tell.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            return;
+        }
+        tokio::select! {
+            changed = health.changed() => if changed.is_err() { return },
+            () = has_gone(&client) => return,
+            () = tokio::time::sleep_until(deadline) => return,
         }
     }
 }
 
-async fn check(mut upstreams: watch::Receiver<Upstreams>, state: Arc<State>) {
+/// Ends when the client closes the connection; never for one that has sent something, which waits to be read.
+async fn has_gone(client: &TcpStream) {
+    if matches!(client.peek(&mut [0]).await, Ok(1..)) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A connection to the first upstream that is ready and answers.
+async fn connect(candidates: &Upstreams, state: &State) -> Option<TcpStream> {
+    for upstream in state.ready(candidates) {
+        match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(upstream)).await {
+            Ok(Ok(server)) => {
+                *lock(&state.last) = Some(upstream);
+                return Some(server);
+            }
+            Ok(Err(_)) | Err(_) => {
+                state.mark(upstream, false);
+                state.failed.notify_one();
+            }
+        }
+    }
+    None
+}
+
+/// Keeps the health of the upstreams up to date.
+async fn check(mut upstreams: watch::Receiver<Upstreams>, state: Arc<State>, probe: Probe) {
+    let mut listening = BTreeMap::new();
     loop {
         let candidates = upstreams.borrow_and_update().clone();
+        listening.retain(|known, _| candidates.contains(known));
         state.health.send_if_modified(|h| {
             let before = h.len();
             h.retain(|known, _| candidates.contains(known));
             h.len() != before
         });
-        let mut all_healthy = !candidates.is_empty();
-        for upstream in candidates {
-            let answered = tokio::time::timeout(CHECK_TIMEOUT, TcpStream::connect(upstream)).await;
-            let healthy = matches!(answered, Ok(Ok(_)));
-            all_healthy &= healthy;
-            state.mark(upstream, healthy);
+        let answers = join_all(candidates.iter().map(|upstream| ask(*upstream, &probe))).await;
+        let mut pause = CHECK_INTERVAL;
+        for (upstream, answer) in candidates.into_iter().zip(answers) {
+            let ready = match answer {
+                Answer::Ready => true,
+                Answer::Listens => listening.entry(upstream).or_insert_with(Instant::now).elapsed() >= GRACE,
+                Answer::None => false,
+            };
+            if answer != Answer::Listens {
+                listening.remove(&upstream);
+            }
+            if !ready {
+                let own = upstream.ip().is_loopback();
+                pause = pause.min(if own {
+                    CHECK_INTERVAL_LOCAL
+                } else {
+                    CHECK_INTERVAL_UNHEALTHY
+                });
+            }
+            state.mark(upstream, ready);
         }
-        let pause = if all_healthy {
-            CHECK_INTERVAL
-        } else {
-            CHECK_INTERVAL_UNHEALTHY
-        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = state.failed.notified() => {}
             changed = upstreams.changed() => if changed.is_err() { return },
         }
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Answer {
+    /// Nobody listens.
+    None,
+    /// Somebody listens, and did not say that it is ready.
+    Listens,
+    Ready,
+}
+
+async fn ask(upstream: SocketAddr, probe: &Probe) -> Answer {
+    match tokio::time::timeout(CHECK_TIMEOUT, TcpStream::connect(upstream)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) | Err(_) => return Answer::None,
+    }
+    match tokio::time::timeout(CHECK_TIMEOUT, probe(upstream)).await {
+        Ok(true) => Answer::Ready,
+        Ok(false) | Err(_) => Answer::Listens,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
+
+    use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use super::*;
+
+    /// A server that says its name to whoever connects.
     async fn server(name: &'static str) -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -156,7 +248,27 @@ mod tests {
         (address, task)
     }
 
-    async fn ask(address: SocketAddr) -> String {
+    type Unready = Arc<Mutex<BTreeSet<SocketAddr>>>;
+
+    /// A balancer's address, and what it knows of its upstreams, of which some are not ready.
+    async fn balancer(upstreams: Upstreams, unready: &Unready) -> (SocketAddr, watch::Receiver<Health>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let probed = unready.clone();
+        let probe: Probe = Arc::new(move |upstream| {
+            let ready = !lock(&probed).contains(&upstream);
+            async move { ready }.boxed()
+        });
+        let (sender, receiver) = watch::channel(upstreams);
+        let (health, seen) = watch::channel(Health::new());
+        tokio::spawn(async move {
+            let _upstreams = sender;
+            serve(listener, receiver, health, probe).await
+        });
+        (address, seen)
+    }
+
+    async fn ask_name(address: SocketAddr) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -167,17 +279,26 @@ mod tests {
     async fn a_connection_goes_to_a_server_that_answers_and_moves_on_when_it_is_gone() {
         let (a, a_task) = server("a").await;
         let (b, _b_task) = server("b").await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (_upstreams, receiver) = watch::channel(vec![a, b]);
-        let (health, mut seen) = watch::channel(Health::new());
-        tokio::spawn(serve(listener, receiver, health));
+        let (address, mut seen) = balancer(vec![a, b], &Unready::default()).await;
 
-        assert_eq!(ask(address).await, "a");
+        assert_eq!(ask_name(address).await, "a");
         a_task.abort();
         let _ = a_task.await;
-        assert_eq!(ask(address).await, "b");
+        assert_eq!(ask_name(address).await, "b");
         let health = seen.wait_for(|h| h.get(&a) == Some(&false)).await.unwrap();
         assert_eq!(health.get(&b), Some(&true));
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_held_until_a_server_is_ready() {
+        let (a, _task) = server("a").await;
+        let unready = Unready::default();
+        lock(&unready).insert(a);
+        let (address, _) = balancer(vec![a], &unready).await;
+        let asked = tokio::spawn(ask_name(address));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!asked.is_finished());
+        lock(&unready).clear();
+        assert_eq!(asked.await.unwrap(), "a");
     }
 }

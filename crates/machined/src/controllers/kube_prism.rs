@@ -1,15 +1,22 @@
 //! The effect behind the local API balancer.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::FutureExt;
+use k8s::{Auth, Client, Error, Options};
 use resource::{Context, One, Outcome, Outputs, Reconcile};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::balancer::{self, Health, Upstreams};
+use crate::balancer::{self, Health, Probe, Upstreams};
+use crate::logs::lock;
 use crate::resources::k8s::{KubePrismConfig, KubePrismStatus};
+use crate::resources::secrets::KubeletSecrets;
 
 /// Runs the balancer on the configured port.
 #[derive(Default)]
@@ -19,6 +26,8 @@ pub struct KubePrism {
 
 struct Running {
     address: SocketAddr,
+    /// Authorities of the API servers' certificates, PEM.
+    ca: Vec<u8>,
     upstreams: watch::Sender<Upstreams>,
     health: watch::Receiver<Health>,
     tasks: [JoinHandle<()>; 2],
@@ -31,15 +40,20 @@ impl Drop for Running {
 }
 
 impl Reconcile for KubePrism {
-    type Inputs = (One<KubePrismConfig>,);
+    type Inputs = (One<KubePrismConfig>, One<KubeletSecrets>);
     type Outputs = Outputs<KubePrismStatus>;
 
-    async fn reconcile(&mut self, (config,): Self::Inputs, cx: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
+    async fn reconcile(
+        &mut self,
+        (config, secrets): Self::Inputs,
+        cx: &Context,
+    ) -> anyhow::Result<Outcome<Self::Outputs>> {
         let port = u16::try_from(config.port).with_context(|| format!("{} is not a port", config.port))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if self.running.as_ref().is_none_or(|r| r.address != address) {
+        let ca: Vec<u8> = secrets.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+        if self.running.as_ref().is_none_or(|r| r.address != address || r.ca != ca) {
             self.running = None;
-            self.running = Some(start(address, cx).await?);
+            self.running = Some(start(address, ca, cx).await?);
         }
         let Some(running) = &self.running else {
             return Ok(Outcome::unchanged());
@@ -64,14 +78,15 @@ impl Reconcile for KubePrism {
     }
 }
 
-async fn start(address: SocketAddr, cx: &Context) -> anyhow::Result<Running> {
+async fn start(address: SocketAddr, ca: Vec<u8>, cx: &Context) -> anyhow::Result<Running> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("listen on {address} for the API balancer"))?;
     let (upstreams, receiver) = watch::channel(Upstreams::new());
     let (sender, health) = watch::channel(Health::new());
+    let probe = readiness(ca.clone());
     let serving = tokio::spawn(async move {
-        if let Err(error) = balancer::serve(listener, receiver, sender).await {
+        if let Err(error) = balancer::serve(listener, receiver, sender, probe).await {
             tracing::error!(%error, "the API balancer ended");
         }
     });
@@ -83,9 +98,39 @@ async fn start(address: SocketAddr, cx: &Context) -> anyhow::Result<Running> {
     });
     Ok(Running {
         address,
+        ca,
         upstreams,
         health,
         tasks: [serving, watching],
+    })
+}
+
+/// A name that every API server's certificate has, whatever its address.
+const NAME: &str = "kubernetes";
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// Asks API servers for `/readyz`, as anybody may. One that wants to know who asks (401) does its work too; one that
+/// forbids it (403) has not made its roles yet.
+fn readiness(ca: Vec<u8>) -> Probe {
+    let clients: Arc<Mutex<BTreeMap<SocketAddr, Client>>> = Arc::default();
+    Arc::new(move |upstream| {
+        let known = lock(&clients).get(&upstream).cloned();
+        let client = known.or_else(|| {
+            let options = Options {
+                connect_to: Some(upstream),
+                timeout: LIMIT,
+                ..Options::new(format!("https://{NAME}"), &ca, Auth::Anonymous)
+            };
+            let client = Client::with(options).ok()?;
+            lock(&clients).insert(upstream, client.clone());
+            Some(client)
+        });
+        async move {
+            let Some(client) = client else { return false };
+            matches!(client.raw("/readyz").await, Ok(_) | Err(Error::Unauthorized { .. }))
+        }
+        .boxed()
     })
 }
 
