@@ -1,7 +1,8 @@
-//! Clients of what runs on the node: containerd and etcd.
+//! Clients of what a node talks to: containerd, etcd, Kubernetes.
 
 pub mod cri;
 pub mod etcd;
+pub mod kubernetes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -14,7 +14,7 @@ use crate::resources::secrets::{ApiCertificates, CertSAN, OSRootSecrets, TrustdC
 /// Lifetime of the machine API's certificates (the interface's 24 hours).
 const API_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Time between two tries to be issued a certificate.
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(500);
 
 resource::id!(
     /// The names of the machine API.
@@ -51,6 +51,8 @@ impl<K: PartialEq, V: Clone> Issued<K, V> {
 #[derive(Default)]
 pub struct Api {
     issued: Issued<(OSRootSecrets, CertSAN), ApiCertificates>,
+    /// Why the last try to be issued one failed: said once, not at every try.
+    refused: String,
 }
 
 type ApiInputs = (
@@ -89,7 +91,11 @@ impl Reconcile for Api {
             match from_trustd(&root, &names, &endpoints, &members).await {
                 Ok(server) => certificates.server = server,
                 Err(error) => {
-                    tracing::info!("a certificate for the machine API: not yet: {error:#}");
+                    let reason = format!("{error:#}");
+                    if reason != self.refused {
+                        tracing::info!("a certificate for the machine API: not yet: {reason}");
+                        self.refused = reason;
+                    }
                     return Ok(Outcome::unchanged().requeue(RETRY));
                 }
             }

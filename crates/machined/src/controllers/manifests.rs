@@ -6,13 +6,14 @@ use anyhow::Context as _;
 use k8s::Client;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile, Spec, Store};
 
+use crate::clients;
 use crate::resources::k8s::{Manifest, ManifestStatus};
 use crate::resources::secrets::KubernetesSecrets;
 use crate::resources::v1alpha1::Service;
 use crate::version::NAME;
 
 /// Time between two tries while the API server starts.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(200);
 
 /// A client of this node's API server as administrator; `None` where the node holds no such secret.
 pub fn admin_client(store: &Store) -> Option<anyhow::Result<Client>> {
@@ -22,7 +23,8 @@ pub fn admin_client(store: &Store) -> Option<anyhow::Result<Client>> {
 
 /// A client with the node's own kubeconfig.
 pub(super) fn client(secrets: &KubernetesSecrets) -> anyhow::Result<Client> {
-    Client::from_kubeconfig(secrets.localhost_admin_kubeconfig.as_bytes()).context("use the node's own kubeconfig")
+    clients::kubernetes::from_kubeconfig(secrets.localhost_admin_kubeconfig.as_bytes())
+        .context("use the node's own kubeconfig")
 }
 
 /// Applies manifests in the order of their ids.

@@ -7,7 +7,8 @@ pub mod containerd;
 pub mod discovery;
 pub mod etcd;
 pub mod files;
-pub mod kube_prism;
+mod join;
+mod kube_prism;
 pub mod kubernetes;
 pub mod kubernetes_certificates;
 pub mod machine;
@@ -176,6 +177,7 @@ fn kubernetes(graph: Graph) -> Graph {
             "k8s.KubeletIdentityController",
             kubernetes_certificates::KubeletIdentity::default(),
         )
+        .reconcile("k8s.KubeletJoinController", join::Join::default())
         .derive("k8s.KubeletConfigController", kubernetes::kubelet_config)
         .derive("k8s.KubeletSpecController", kubernetes::kubelet_spec)
         .derive("k8s.KubeletFilesController", kubernetes::kubelet_files)

@@ -12,6 +12,7 @@ use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use crate::clients;
 use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
 use crate::resources::config::MachineKind;
 use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
@@ -20,7 +21,7 @@ use crate::resources::secrets::KubernetesSecrets;
 /// The kubelet's own credentials: what a node may do to itself, it does as itself.
 pub const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";
 /// Time between two tries while the API or the credentials are not there.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(500);
 /// Annotations that remember what of a node came from the configuration, so that it can be taken back.
 const OWNED_LABELS: &str = "talos.dev/owned-labels";
 const OWNED_ANNOTATIONS: &str = "talos.dev/owned-annotations";
@@ -35,7 +36,7 @@ pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 /// A client with the kubelet's credentials, once it has some.
 fn kubelet_client() -> anyhow::Result<Client> {
     let bytes = std::fs::read(KUBECONFIG).context("the kubelet has no credentials yet")?;
-    Client::from_kubeconfig(&bytes).context("use the kubelet's credentials")
+    clients::kubernetes::from_kubeconfig(&bytes).context("use the kubelet's credentials")
 }
 
 /// Applies labels, annotations and taints, and announces this node to others.

@@ -7,8 +7,8 @@ use super::etcd::LAUNCH;
 use super::kubernetes_certificates::KUBELET_IDENTITY;
 use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
 use crate::resources::etcd::EtcdSpec;
-use crate::resources::k8s::{KubePrismStatus, KubeletSpec, Nodename};
-use crate::resources::keelson::{DesiredService, EtcdLaunch, FileSetStatus};
+use crate::resources::k8s::{KubeletSpec, Nodename};
+use crate::resources::keelson::{DesiredService, EtcdLaunch, FileSetStatus, KubeletJoin};
 use crate::resources::network::NetworkStatus;
 use crate::resources::runtime::MaintenanceServiceConfig;
 use crate::resources::secrets::{ApiCertificates, TrustdCertificates};
@@ -245,15 +245,13 @@ pub fn kubelet(
     files: All<FileSetStatus>,
     network: Option<One<NetworkStatus>>,
     time: Option<One<TimeStatus>>,
-    balancer: Option<One<KubePrismStatus>>,
+    join: Option<One<KubeletJoin>>,
 ) -> Outputs<DesiredService> {
     let conditions = Conditions {
         network: network.as_deref(),
         time: time.as_deref(),
     };
     let identity = kind.0 != MachineKind::ControlPlane || files.get(KUBELET_IDENTITY).is_some();
-    // A worker that asks for its credentials before there is an API server asks again later and later.
-    let api = kind.0 == MachineKind::ControlPlane || balancer.is_none_or(|b| b.healthy);
     let set = files.get("kubelet");
     let mut kubelet = ServiceSpec {
         waiting_for: missing(
@@ -263,7 +261,7 @@ pub fn kubelet(
                 (nodename.is_some(), "nodename"),
                 (set.is_some(), "kubelet configuration"),
                 (identity, "kubelet credentials"),
-                (api, "an API server"),
+                (join.is_some_and(|j| j.ready), "the cluster to take its bootstrap token"),
             ],
         ),
         depends_on: vec!["containerd".to_owned()],

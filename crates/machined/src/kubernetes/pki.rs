@@ -242,7 +242,11 @@ impl BootstrapToken {
         })
     }
 
-    fn text(&self) -> Result<Secret, k8s::Error> {
+    /// As a client sends it.
+    ///
+    /// # Errors
+    /// The secret is not text.
+    pub fn text(&self) -> Result<Secret, k8s::Error> {
         let secret = self
             .secret
             .expose_str()

@@ -83,3 +83,13 @@ pub struct DesiredService {
     #[field(skip)]
     pub spec: crate::services::spec::ServiceSpec,
 }
+
+/// Whether this node's kubelet can get credentials of the cluster, so that starting it makes sense.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(type = "KubeletJoins.k8s.keelson.dev", namespace = "k8s", column("Ready" = "{.ready}"))]
+pub struct KubeletJoin {
+    /// It has credentials, or the cluster takes its bootstrap token.
+    #[field(1)]
+    pub ready: bool,
+}
