@@ -7,11 +7,15 @@ use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
 /// Where flanneld writes its subnet.
 const SUBNET_FILE: &str = "/run/flannel/subnet.env";
+/// How long a pod may wait for it, and the time between two looks. The kubelet waits minutes for a pod's network.
+const SUBNET_WAIT: Duration = Duration::from_secs(20);
+const SUBNET_PAUSE: Duration = Duration::from_millis(50);
 /// Where a container's delegate configuration is kept until it is deleted.
 const DATA_DIR: &str = "/var/lib/cni/flannel";
 /// CNI error codes: the specification's "environment variables wrong", "I/O", "decoding", "try again later".
@@ -94,7 +98,7 @@ fn run(input: &str) -> Result<Vec<u8>, Failure> {
     };
     match command.as_str() {
         "ADD" => {
-            let delegate = delegate_config(&config, &read_subnet(Path::new(subnet_file))?)?;
+            let delegate = delegate_config(&config, &await_subnet(Path::new(subnet_file))?)?;
             // Kept first: a delegate that fails half way still has to be deleted.
             kept.save(&delegate)?;
             call(&delegate)
@@ -131,6 +135,18 @@ struct Subnet {
     subnets: Vec<String>,
     mtu: Option<u64>,
     masquerades: bool,
+}
+
+/// The subnet, as soon as there is one. A node is ready for pods when its network configuration is there, a moment
+/// before flanneld has its subnet; a pod that is refused in that moment is tried again only after many seconds.
+fn await_subnet(path: &Path) -> Result<Subnet, Failure> {
+    let deadline = Instant::now() + SUBNET_WAIT;
+    loop {
+        match read_subnet(path) {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(SUBNET_PAUSE),
+            outcome => return outcome,
+        }
+    }
 }
 
 fn read_subnet(path: &Path) -> Result<Subnet, Failure> {
