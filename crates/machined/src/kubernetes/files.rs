@@ -98,6 +98,13 @@ pub fn secrets(from: &Secrets<'_>) -> Result<Vec<File>, ::pki::Error> {
         manager("signing-ca.key", from.kubernetes_ca.key.clone()),
         manager("service-account.key", from.service_account_key.clone()),
         manager("kubeconfig", from.controller_manager_kubeconfig.clone()),
+        manager("aggregator-ca.crt", bytes(from.aggregator_ca)),
+        File::new(
+            SCHEDULER_SECRETS,
+            "aggregator-ca.crt",
+            SCHEDULER_ID,
+            bytes(from.aggregator_ca),
+        ),
         File::new(
             SCHEDULER_SECRETS,
             "kubeconfig",

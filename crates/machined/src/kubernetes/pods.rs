@@ -160,9 +160,9 @@ pub(super) fn pod(component: &Component, shape: Shape<'_>) -> Value {
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 // Migrating etcd or a slow disk may take minutes: up to ten.
-                "startupProbe": timed(shape.probes.startup, 2, 300),
+                "startupProbe": timed(shape.probes.startup, 1, 600),
                 "livenessProbe": timed(shape.probes.liveness, 10, 8),
-                "readinessProbe": timed(shape.probes.readiness, 5, 3),
+                "readinessProbe": timed(shape.probes.readiness, 2, 5),
                 "volumeMounts": mounts,
             }],
             "volumes": volumes,

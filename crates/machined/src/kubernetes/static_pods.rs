@@ -284,6 +284,8 @@ pub fn controller_manager_flags(manager: &ControllerManager) -> Result<Flags, Fl
         ("cluster-signing-cert-file", secret("signing-ca.crt")),
         ("cluster-signing-key-file", secret("signing-ca.key")),
         ("root-ca-file", secret("ca.crt")),
+        // Without it the program looks for this authority in the API once at its start, and ends if the API is away.
+        ("requestheader-client-ca-file", secret("aggregator-ca.crt")),
         ("service-account-private-key-file", secret("service-account.key")),
     ]);
     flags.set_all([
@@ -343,6 +345,10 @@ pub fn scheduler_flags(scheduler: &Scheduler) -> Result<Flags, FlagError> {
         ("authentication-kubeconfig", kubeconfig.clone()),
         ("authorization-kubeconfig", kubeconfig),
         ("config", format!("{SCHEDULER_CONFIG}/scheduler-config.yaml")),
+        (
+            "requestheader-client-ca-file",
+            format!("{SCHEDULER_SECRETS}/aggregator-ca.crt"),
+        ),
     ]);
     flags.set_all([
         ("authentication-tolerate-lookup-failure", "false"),
