@@ -26,6 +26,8 @@ const API_PORT: u16 = 50000;
 /// How long another command may hold the network or the cluster.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long one attempt to connect to a node may take.
+const ATTEMPT: Duration = Duration::from_millis(100);
 /// Every node has watchers of its own, and they count together: enough for dozens of nodes.
 const INOTIFY_INSTANCES: u64 = 8192;
 
@@ -220,7 +222,8 @@ async fn answers(
     let address = SocketAddr::new(address, API_PORT);
     loop {
         let attempt = tokio::net::TcpStream::connect(address);
-        if matches!(tokio::time::timeout(Duration::from_secs(1), attempt).await, Ok(Ok(_))) {
+        // A node is a bridge away. An attempt before it has its address gets no answer, and TCP repeats it after a second.
+        if matches!(tokio::time::timeout(ATTEMPT, attempt).await, Ok(Ok(_))) {
             return Ok(());
         }
         started(names, state, node, deadline, limit).await?;

@@ -319,13 +319,16 @@ impl Task {
     }
 
     fn record(&self, state: State, message: &str) {
-        tracing::info!(service = self.id, state = state.name(), "{message}");
         self.shared.update(&self.id, |s| {
             if state != State::Running {
                 s.pid = None;
                 s.health = super::status::HealthStatus::default();
             }
-            s.record(state, message, SystemTime::now())
+            let new = s.record(state, message, SystemTime::now());
+            if new {
+                tracing::info!(service = self.id, state = state.name(), "{message}");
+            }
+            new
         });
     }
 

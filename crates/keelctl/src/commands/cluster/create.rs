@@ -22,7 +22,7 @@ use crate::output::note;
 use crate::session::{Target, block, failed};
 
 /// Pause between two attempts at a node that is not ready yet.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs `cluster create`.
 pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Result<()> {
