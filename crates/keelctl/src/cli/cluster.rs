@@ -117,6 +117,9 @@ pub struct Create {
     /// Wait until the cluster is healthy
     #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub wait: bool,
+    /// Do not wait for nodes to be ready for pods (a network plugin is still to come)
+    #[arg(long)]
+    pub skip_k8s_node_readiness_check: bool,
     /// How long to wait
     #[arg(long, default_value = "20m0s", value_parser = parse_duration)]
     pub wait_timeout: Duration,

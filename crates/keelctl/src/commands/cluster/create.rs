@@ -16,7 +16,7 @@ use super::tell;
 use crate::Program;
 use crate::cli::cluster::Create;
 use crate::cli::common::ClientFlags;
-use crate::commands::health::{self, Nodes};
+use crate::commands::health::{self, Nodes, Scope};
 use crate::commands::{client_config, kubeconfig};
 use crate::output::note;
 use crate::session::{Target, block, failed};
@@ -64,7 +64,12 @@ pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Resul
                 control_planes: controlplanes.clone(),
                 workers,
             };
-            health::check(&target, nodes, None, left, true).await?;
+            let scope = if args.skip_k8s_node_readiness_check {
+                Scope::ControlPlane
+            } else {
+                Scope::Cluster
+            };
+            health::check(&target, nodes, None, left, true, scope).await?;
         }
         if !args.skip_kubeconfig {
             let text = fetch_kubeconfig(&target, deadline).await?;

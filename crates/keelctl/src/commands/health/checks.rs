@@ -100,9 +100,28 @@ impl Check {
     }
 }
 
+/// Which checks to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    Cluster,
+    /// Those that do not need nodes to be ready for pods: a cluster whose network plugin is still to come.
+    ControlPlane,
+}
+
+impl Scope {
+    fn has(self, check: Check) -> bool {
+        let needs_ready_nodes = matches!(
+            check,
+            Check::NodesReady | Check::KubeProxy | Check::CoreDns | Check::Schedulable
+        );
+        self == Scope::Cluster || !needs_ready_nodes
+    }
+}
+
 /// Waits for each check in turn; tells of each what it waits for, every change of that, and the end.
-pub async fn all(view: &View, deadline: Instant, tell: &mut dyn FnMut(String)) -> Result<()> {
-    for check in Check::ALL {
+pub async fn all(view: &View, scope: Scope, deadline: Instant, tell: &mut dyn FnMut(String)) -> Result<()> {
+    for check in Check::ALL.into_iter().filter(|check| scope.has(*check)) {
         let name = check.name();
         tell(format!("waiting for {name}: ..."));
         let mut told = String::new();

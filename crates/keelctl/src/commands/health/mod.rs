@@ -19,6 +19,7 @@ use crate::cli::node::Health;
 use crate::commands::NotImplemented;
 use crate::session::{Session, Target, block, failed};
 
+pub use checks::Scope;
 pub use view::Nodes;
 
 /// How much longer than the node we wait.
@@ -38,7 +39,8 @@ pub fn run(command: &Node<Health>, program: Program) -> Result<()> {
     block(async {
         let session = Session::open(&command.client, program)?;
         let target = session.single("health")?;
-        check(target, nodes, args.k8s_endpoint.clone(), args.wait_timeout, args.server).await
+        let endpoint = args.k8s_endpoint.clone();
+        check(target, nodes, endpoint, args.wait_timeout, args.server, Scope::Cluster).await
     })
 }
 
@@ -50,8 +52,10 @@ pub async fn check(
     endpoint: Option<String>,
     wait: Duration,
     on_server: bool,
+    scope: Scope,
 ) -> Result<()> {
-    if on_server {
+    // A server makes all of the checks.
+    if on_server && scope == Scope::Cluster {
         let request = HealthCheckRequest {
             wait_timeout: Some(prost_types::Duration::try_from(wait).context("read the time to wait: too long")?),
             cluster_info: Some(ClusterInfo {
@@ -70,7 +74,7 @@ pub async fn check(
     }
     let deadline = Instant::now() + wait;
     let view = view::View::open(target, nodes, endpoint, deadline).await?;
-    checks::all(&view, deadline, &mut |line| {
+    checks::all(&view, scope, deadline, &mut |line| {
         let _ = writeln!(std::io::stderr(), "{line}"); // progress that nobody reads is not worth failing for
     })
     .await
