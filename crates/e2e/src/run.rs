@@ -42,6 +42,15 @@ impl Summary {
     }
 }
 
+/// Whether any of the tests is to be run; if not, what they share need not be made, and they count as skipped.
+pub fn any<C>(tests: &[Test<C>], filter: Option<&str>, summary: &mut Summary) -> bool {
+    let any = tests.iter().any(|test| filter.is_none_or(|f| test.name.contains(f)));
+    if !any {
+        summary.skipped += tests.len();
+    }
+    any
+}
+
 /// Runs the tests whose name contains `filter`, in order; a panic is a failure like any other.
 pub fn all<C>(context: &C, tests: &[Test<C>], filter: Option<&str>, summary: &mut Summary) {
     for test in tests {

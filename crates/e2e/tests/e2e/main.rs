@@ -4,6 +4,7 @@
 
 mod cluster;
 mod faults;
+mod high_availability;
 mod kubernetes;
 mod maintenance;
 mod offline;
@@ -11,7 +12,7 @@ mod refusals;
 
 use std::process::ExitCode;
 
-use e2e::run::{Summary, all};
+use e2e::run::{Summary, all, any};
 
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with('-'));
@@ -37,15 +38,27 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         anyhow::bail!("the tests that start a cluster cannot run: {reason}");
     }
     e2e::site::clean_up_after_killed_runs()?;
-    let cluster = cluster::Cluster::create()?;
-    all(&cluster, &cluster::tests(), filter, summary);
-    all(&cluster, &kubernetes::tests(), filter, summary);
-    all(&cluster, &refusals::tests(), filter, summary);
-    all(&cluster, &faults::tests(), filter, summary);
-    if summary.failed > 0 {
-        cluster.print_logs();
+    let shared: Vec<_> = [
+        cluster::tests(),
+        kubernetes::tests(),
+        refusals::tests(),
+        faults::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if any(&shared, filter, summary) {
+        let cluster = cluster::Cluster::create()?;
+        all(&cluster, &shared, filter, summary);
+        if summary.failed > 0 {
+            cluster.print_logs();
+        }
+        cluster.destroy()?;
     }
-    cluster.destroy()?;
     all(&(), &maintenance::tests(), filter, summary);
+    let trio = high_availability::tests();
+    if any(&trio, filter, summary) {
+        all(&high_availability::Trio::create()?, &trio, filter, summary);
+    }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub const BOOTSTRAP: &str = "bootstrap";
 /// The launch in effect.
 pub const LAUNCH: &str = "etcd";
 /// Time between two tries to join, or to be promoted.
-const RETRY: Duration = Duration::from_secs(3);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Whether a member's data is on disk.
 pub fn data_exists() -> bool {
@@ -211,12 +211,7 @@ impl Reconcile for Launch {
         if launches.get(BOOTSTRAP).is_some() {
             return Ok(Outcome::done(Outputs::one(LAUNCH, launch("new", itself))));
         }
-        let others: Vec<IpAddr> = members
-            .iter()
-            .filter(|(name, m)| m.control_plane.is_some() && *name != spec.name)
-            .filter_map(|(_, m)| m.addresses.first().copied())
-            .collect();
-        for address in others {
+        for address in others(&members, &spec.name) {
             let etcd = Etcd::new(address, &root.etcd_ca.crt, &secrets.etcd_admin)?;
             match join(&etcd, &spec.name, &peer_url).await {
                 Ok(initial_cluster) => {
@@ -227,6 +222,15 @@ impl Reconcile for Launch {
         }
         Ok(Outcome::unchanged().requeue(RETRY))
     }
+}
+
+/// Addresses of the other control planes.
+fn others(members: &All<Member>, own: &str) -> Vec<IpAddr> {
+    members
+        .iter()
+        .filter(|(name, m)| m.control_plane.is_some() && *name != own)
+        .filter_map(|(_, m)| m.addresses.first().copied())
+        .collect()
 }
 
 /// Adds this node as a learner, and gives what its first start has to know.
@@ -258,20 +262,24 @@ impl Reconcile for Membership {
         One<EtcdSpec>,
         One<EtcdRootSecrets>,
         One<EtcdSecrets>,
+        All<Member>,
         All<crate::resources::v1alpha1::Service>,
     );
     type Outputs = Outputs<EtcdMember>;
 
     async fn reconcile(
         &mut self,
-        (spec, root, secrets, services): Self::Inputs,
+        (spec, root, secrets, members, services): Self::Inputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
-        if !services.get("etcd").is_some_and(|s| s.running && s.healthy) {
+        // A learner is never healthy: it is not ready for clients before it is promoted.
+        if !services.get("etcd").is_some_and(|s| s.running) {
             return Ok(Outcome::done(Outputs::none()));
         }
         let local = Etcd::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &root.etcd_ca.crt, &secrets.etcd_admin)?;
-        let status = local.status().await?;
+        let Ok(status) = local.status().await else {
+            return Ok(Outcome::unchanged().requeue(RETRY));
+        };
         let id = status.header.as_ref().map(|h| h.member_id).unwrap_or_default();
         let outputs = Outputs::one(
             "local",
@@ -282,27 +290,12 @@ impl Reconcile for Membership {
         if !status.is_learner {
             return Ok(Outcome::done(outputs));
         }
-        // A learner cannot change the membership itself: a voter has to be asked.
-        for member in local
-            .members(false)
-            .await?
-            .iter()
-            .filter(|m| !m.is_learner && m.name != spec.name)
-        {
-            let address = member
-                .client_ur_ls
-                .first()
-                .and_then(|u| u.strip_prefix("https://"))
-                .unwrap_or_default();
-            let Ok(address) = address.parse::<std::net::SocketAddr>() else {
-                continue;
-            };
-            if Etcd::new(address.ip(), &root.etcd_ca.crt, &secrets.etcd_admin)?
-                .promote(id)
-                .await
-                .is_ok()
-            {
-                break;
+        // A learner answers nothing about the membership: a voter has to be asked.
+        for address in others(&members, &spec.name) {
+            let voter = Etcd::new(address, &root.etcd_ca.crt, &secrets.etcd_admin)?;
+            match voter.promote(id).await {
+                Ok(()) => break,
+                Err(error) => tracing::info!(%address, error = format!("{error:#}"), "promotion in etcd: not yet"),
             }
         }
         Ok(Outcome::done(outputs).requeue(RETRY))

@@ -9,10 +9,12 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::spec::Health;
 
-/// Time between two checks while a service is healthy.
+/// Time between two checks.
 pub const PERIOD: Duration = Duration::from_secs(5);
-/// Time between two checks until a service is healthy for the first time: this wait is part of every boot.
+/// Time between two checks of a service that starts: this wait is part of every boot.
 pub const PERIOD_STARTING: Duration = Duration::from_millis(50);
+/// How long a service may count as one that starts. An etcd member that learns is unhealthy for much longer.
+pub const STARTING: Duration = Duration::from_secs(30);
 /// How long one check may take.
 const TIMEOUT: Duration = Duration::from_secs(4);
 

@@ -413,21 +413,20 @@ async fn changed(desired: &mut watch::Receiver<Desired>, running: &ServiceSpec) 
     }
 }
 
-/// Checks for ever: quickly until the first success, then at leisure.
+/// Checks for ever: quickly until the first success, which is part of a boot, then at leisure.
 async fn watch_health(shared: &Shared, id: &str, check: &Health) {
     if *check == Health::None {
         return std::future::pending().await;
     }
-    let mut period = health::PERIOD_STARTING;
+    let started = tokio::time::Instant::now();
+    let mut worked = false;
     loop {
         let outcome = shared.runner.check(check).await;
-        if outcome.is_ok() {
-            period = health::PERIOD;
-        }
+        worked |= outcome.is_ok();
         shared.update(id, |s| {
             let outcome = outcome.map_err(|e| format!("{e:#}"));
             // What has never worked yet is starting, not failing.
-            if outcome.is_err() && s.health.healthy.is_none() && period == health::PERIOD_STARTING {
+            if outcome.is_err() && !worked {
                 s.health.message = outcome.err().unwrap_or_default();
                 return false;
             }
@@ -438,7 +437,13 @@ async fn watch_health(shared: &Shared, id: &str, check: &Health) {
             });
             changed && s.record(State::Running, &message, SystemTime::now())
         });
-        tokio::time::sleep(period).await;
+        let starting = !worked && started.elapsed() < health::STARTING;
+        tokio::time::sleep(if starting {
+            health::PERIOD_STARTING
+        } else {
+            health::PERIOD
+        })
+        .await;
     }
 }
 

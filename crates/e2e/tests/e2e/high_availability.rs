@@ -1,0 +1,133 @@
+//! Three control planes: what one of them does, or fails to do, the others make good.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use e2e::program::Program;
+use e2e::run::Test;
+use e2e::site::{folder, keelctl_in, network};
+use e2e::tests;
+use e2e::wait::eventually;
+use tempfile::TempDir;
+
+pub fn tests() -> Vec<Test<Trio>> {
+    tests![
+        all_control_planes_are_voters_in_etcd,
+        every_control_plane_serves_kubernetes,
+        the_others_serve_while_one_reboots,
+        a_control_plane_that_is_reset_leaves_etcd,
+    ]
+}
+
+const NAME: &str = "trio";
+
+/// A cluster of three control planes, one of which does nothing at first; destroyed when dropped.
+pub struct Trio {
+    home: TempDir,
+    keelctl: Program,
+}
+
+impl Trio {
+    pub fn create() -> Result<Self> {
+        let home = folder()?;
+        let keelctl = keelctl_in(home.path());
+        let trio = Self { home, keelctl };
+        println!("cluster: creating (3 control planes)");
+        let started = std::time::Instant::now();
+        trio.keelctl.output(&[
+            "cluster",
+            "create",
+            "--name",
+            NAME,
+            "--controlplanes",
+            "3",
+            "--workers",
+            "0",
+            "--subnet",
+            &network().cidr(),
+            "--wait-timeout",
+            "8m",
+        ])?;
+        println!("cluster: created in {:.1} s", started.elapsed().as_secs_f64());
+        Ok(trio)
+    }
+
+    /// Address of a control plane, from 0.
+    fn node(number: u8) -> String {
+        network().host(2 + number).to_string()
+    }
+
+    fn ask(&self, node: u8, args: &[&str]) -> Result<String> {
+        let address = Self::node(node);
+        self.keelctl.output(&[&["-n", &address, "-e", &address], args].concat())
+    }
+
+    /// kubectl at the API server of one node.
+    fn kubectl(&self, node: u8, args: &[&str]) -> Result<String> {
+        let server = format!("https://{}:6443", Self::node(node));
+        Program::built("kubectl")
+            .with_env("KUBECONFIG", &self.home.path().join("kubeconfig"))
+            .output(&[&["--server", &server, "--request-timeout", "10s"], args].concat())
+    }
+}
+
+impl Drop for Trio {
+    fn drop(&mut self) {
+        let _ = self.keelctl.run(&["cluster", "destroy", "--name", NAME, "--force"]);
+    }
+}
+
+/// How many members vote; fails if another one learns.
+fn voters(trio: &Trio, asked: u8) -> Result<usize> {
+    let members = trio.ask(asked, &["etcd", "members"])?;
+    let lines: Vec<&str> = members.lines().skip(1).collect();
+    ensure!(lines.iter().all(|l| l.trim_end().ends_with("false")), "{members}");
+    Ok(lines.len())
+}
+
+fn all_control_planes_are_voters_in_etcd(trio: &Trio) -> Result<()> {
+    for node in 0..3 {
+        ensure!(voters(trio, node)? == 3, "{}", trio.ask(node, &["etcd", "members"])?);
+        let status = trio.ask(node, &["etcd", "status"])?;
+        ensure!(status.lines().count() == 2, "{status}");
+    }
+    Ok(())
+}
+
+fn every_control_plane_serves_kubernetes(trio: &Trio) -> Result<()> {
+    for node in 0..3 {
+        let nodes = trio.kubectl(node, &["get", "nodes"])?;
+        ensure!(nodes.matches(" Ready ").count() == 3, "{nodes}");
+    }
+    let members = trio.ask(1, &["get", "members"])?;
+    ensure!(members.matches("controlplane").count() >= 3, "{members}");
+    Ok(())
+}
+
+fn the_others_serve_while_one_reboots(trio: &Trio) -> Result<()> {
+    let started = || -> Result<String> { trio.ask(0, &["get", "version", "-o", "jsonpath={.metadata.created}"]) };
+    let before = started()?;
+    trio.ask(0, &["reboot", "--wait=false"])?;
+    // What is written while a member is away is there when it is back.
+    eventually("a write at another control plane", Duration::from_secs(60), || {
+        trio.kubectl(1, &["create", "configmap", "written-meanwhile"])
+    })?;
+    eventually("the control plane to be back", Duration::from_secs(120), || {
+        ensure!(started()? != before, "not rebooted yet");
+        ensure!(voters(trio, 0)? == 3, "not all members");
+        trio.kubectl(0, &["get", "configmap", "written-meanwhile"])
+    })?;
+    trio.keelctl
+        .output(&["-n", &Trio::node(1), "health", "--wait-timeout", "3m"])?;
+    Ok(())
+}
+
+fn a_control_plane_that_is_reset_leaves_etcd(trio: &Trio) -> Result<()> {
+    trio.ask(2, &["reset", "--wait=false"])?;
+    eventually("two members", Duration::from_secs(120), || {
+        ensure!(voters(trio, 0)? == 2, "{}", trio.ask(0, &["etcd", "members"])?);
+        Ok(())
+    })?;
+    trio.kubectl(1, &["create", "configmap", "written-by-two"])?;
+    Ok(())
+}
