@@ -45,8 +45,15 @@ impl Options {
     }
 }
 
-/// Debian packages that building Rust and images needs.
-const PACKAGES: [&str; 4] = ["ca-certificates", "gcc", "libc6-dev", "squashfs-tools"];
+/// Debian packages that building Rust and images, and running local clusters, needs.
+const PACKAGES: [&str; 6] = [
+    "ca-certificates",
+    "gcc",
+    "iproute2",
+    "libc6-dev",
+    "nftables",
+    "squashfs-tools",
+];
 /// Needed too when no Go toolchain is installed.
 const FETCH_PACKAGES: [&str; 2] = ["curl", "unzip"];
 /// The crates whose programs are in the distribution, and those programs.
