@@ -9,10 +9,11 @@ use crate::{dist, host, lint, paths};
 pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     let mut options = dist::Options::parse(args)?;
     options.verify = true;
+    ui.heading("checking");
+    lint::text(ui)?;
     let out = dist::run(ui, &options)?;
     let target = paths::target(&paths::cache()?);
-    ui.heading("checking");
-    lint::run(ui)?;
+    lint::code(ui)?;
     ui.heading("testing");
     ui.loud("unit and integration tests", || {
         let mut cargo = host::cargo();

@@ -222,7 +222,10 @@ async fn only_what_may_be_operated_is() {
 async fn a_condition_that_goes_away_ends_nothing_that_runs() {
     let (fake, supervisor) = supervisor();
     supervisor.set([("etcd".to_owned(), spec())].into());
-    until(&supervisor, |b| b.get("etcd").is_some_and(crate::services::status::Status::is_up)).await;
+    until(&supervisor, |b| {
+        b.get("etcd").is_some_and(crate::services::status::Status::is_up)
+    })
+    .await;
     let waiting = ServiceSpec {
         waiting_for: vec!["network".into()],
         ..spec()
