@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,9 +30,11 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// An upstream that listens for so long is used even if it does not say that it is ready: something that does not know
 /// the question may stand before the API servers.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long a connection is held while no API server is ready. A client that is let go at once, or that meets an API
+/// How long a connection is held while no API server is ready yet. A client that is let go at once, or that meets an API
 /// server before it has its roles, waits longer and longer between its attempts: kubelets, controller managers and
-/// schedulers that start together with their cluster would work seconds after they could.
+/// schedulers that start together with their cluster would work seconds after they could. Once there has been a ready
+/// one, connections are refused while there is none: the kubelet that has to start a new API server asks the old one
+/// about its pods first, and would be held as well.
 const HOLD: Duration = Duration::from_secs(30);
 /// Connections served at once; more wait. A node has a few dozen clients of the API.
 const CONNECTIONS: usize = 4096;
@@ -59,6 +62,7 @@ pub async fn serve(
         health,
         last: Mutex::new(None),
         failed: Notify::new(),
+        started: AtomicBool::new(false),
     });
     let checker = tokio::spawn(check(upstreams.clone(), state.clone(), probe));
     let _stop_checking = AbortOnDrop(checker);
@@ -91,10 +95,13 @@ struct State {
     last: Mutex<Option<SocketAddr>>,
     /// An upstream that was ready did not answer: worth a look before the interval is over.
     failed: Notify,
+    /// There has been an upstream that was ready.
+    started: AtomicBool,
 }
 
 impl State {
     fn mark(&self, upstream: SocketAddr, ready: bool) {
+        self.started.fetch_or(ready, Ordering::Relaxed);
         self.health
             .send_if_modified(|h| h.insert(upstream, ready) != Some(ready));
     }
@@ -121,7 +128,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Serves a connection by the first API server that is ready, and holds it for a while if none is.
+/// Serves a connection by the first API server that is ready, and holds it for a while if none has been yet.
 async fn forward(mut client: TcpStream, upstreams: &watch::Receiver<Upstreams>, state: &State) {
     let deadline = Instant::now() + HOLD;
     let mut health = state.health.subscribe();
@@ -133,6 +140,9 @@ async fn forward(mut client: TcpStream, upstreams: &watch::Receiver<Upstreams>, 
             let _ = server.set_nodelay(true);
             // Either side closing is how a connection ends; there is nobody to tell.
             let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            return;
+        }
+        if state.started.load(Ordering::Relaxed) {
             return;
         }
         tokio::select! {
@@ -291,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_held_until_a_server_is_ready() {
-        let (a, _task) = server("a").await;
+        let (a, task) = server("a").await;
         let unready = Unready::default();
         lock(&unready).insert(a);
         let (address, _) = balancer(vec![a], &unready).await;
@@ -300,5 +310,10 @@ mod tests {
         assert!(!asked.is_finished());
         lock(&unready).clear();
         assert_eq!(asked.await.unwrap(), "a");
+
+        // From then on nobody is held.
+        task.abort();
+        let _ = task.await;
+        assert_eq!(ask_name(address).await, "");
     }
 }
