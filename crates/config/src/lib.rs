@@ -33,6 +33,7 @@
 //! | render the reference | [`reference`](mod@reference) |
 
 mod annotate;
+pub mod arguments;
 pub mod change;
 mod config;
 pub mod constants;

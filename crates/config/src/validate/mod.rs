@@ -1,5 +1,6 @@
 //! Does a configuration make sense as a whole? Everything wrong is reported together.
 
+mod arguments;
 mod cluster;
 mod conflicts;
 mod documents;
@@ -66,6 +67,7 @@ impl Config {
         machine::check(&mut report, mode);
         interfaces::check(&mut report);
         cluster::check(&mut report);
+        arguments::check(&mut report);
         documents::check(&mut report);
         report.finish()
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::flags::{ExtraArgs, FlagError, Flags, Rules};
+use super::flags::{ExtraArgs, FlagError, Flags};
 use super::version::Version;
 
 /// Where etcd's certificates are, on the node and in its sandbox.
@@ -50,36 +50,6 @@ pub struct Etcd {
     /// `cluster.etcd.extraArgs`
     pub extra_args: ExtraArgs,
 }
-
-const FILES: &str = "certificates are made by the system from the cluster's secrets";
-const NETWORK: &str = "use cluster.etcd.advertisedSubnets and listenSubnets";
-const MEMBERS: &str = "the system knows the members";
-
-/// Rules of `cluster.etcd.extraArgs`.
-pub const RULES: Rules = Rules {
-    field: "cluster.etcd.extraArgs",
-    additive: &["feature-gates"],
-    denied: &[
-        ("advertise-client-urls", NETWORK),
-        ("auto-tls", FILES),
-        ("cert-file", FILES),
-        ("client-cert-auth", "every client needs a certificate"),
-        ("data-dir", "data are always in /var/lib/etcd"),
-        ("initial-advertise-peer-urls", NETWORK),
-        ("initial-cluster", MEMBERS),
-        ("initial-cluster-state", MEMBERS),
-        ("key-file", FILES),
-        ("listen-client-urls", NETWORK),
-        ("listen-peer-urls", NETWORK),
-        ("name", "a member has the name of its node"),
-        ("peer-auto-tls", FILES),
-        ("peer-cert-file", FILES),
-        ("peer-client-cert-auth", "every member needs a certificate"),
-        ("peer-key-file", FILES),
-        ("peer-trusted-ca-file", FILES),
-        ("trusted-ca-file", FILES),
-    ],
-};
 
 /// Arguments of etcd, without the program.
 ///
@@ -145,7 +115,7 @@ pub fn args(etcd: &Etcd, start: &Start) -> Result<Vec<String>, FlagError> {
     if !members.is_empty() {
         flags.set("initial-cluster", members.join(","));
     }
-    flags.merge(&etcd.extra_args, &RULES)?;
+    flags.merge(&etcd.extra_args, &config::arguments::ETCD)?;
     Ok(flags.render())
 }
 

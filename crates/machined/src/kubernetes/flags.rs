@@ -2,42 +2,10 @@
 
 use std::collections::BTreeMap;
 
+pub use config::arguments::{FlagError, Rules};
+
 /// `extraArgs` of the machine configuration: name without dashes → one or several values.
 pub type ExtraArgs = BTreeMap<String, Vec<String>>;
-
-/// What a component's extra arguments may do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rules {
-    /// Where the arguments stand in the machine configuration, for errors.
-    pub field: &'static str,
-    /// Comma-separated lists to which an extra argument adds.
-    pub additive: &'static [&'static str],
-    /// Flags that only the system sets, each with what to do instead.
-    pub denied: &'static [(&'static str, &'static str)],
-}
-
-/// An extra argument that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FlagError {
-    /// The system's own flag.
-    #[error("{field}: {name:?} is set by the system and cannot be changed: {instead}")]
-    Denied {
-        /// Where it stands.
-        field: &'static str,
-        /// The flag.
-        name: String,
-        /// What to do.
-        instead: &'static str,
-    },
-    /// Not a flag's name.
-    #[error("{field}: {name:?} is not the name of a flag (write it without dashes in front and without its value)")]
-    Name {
-        /// Where it stands.
-        field: &'static str,
-        /// The name.
-        name: String,
-    },
-}
 
 /// Flags by name, each with its values; rendered in alphabetical order, so that equal inputs give equal pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +48,7 @@ impl Flags {
     /// # Errors
     /// The first argument, by name, that is refused.
     pub fn merge(&mut self, extra: &ExtraArgs, rules: &Rules) -> Result<(), FlagError> {
-        check(extra, rules)?;
+        rules.check(extra.keys())?;
         for (name, values) in extra {
             if rules.additive.contains(&name.as_str()) {
                 let mut all: Vec<&str> = Vec::new();
@@ -111,29 +79,6 @@ impl Flags {
             .flat_map(|(name, values)| values.iter().map(move |value| format!("--{name}={value}")))
             .collect()
     }
-}
-
-/// Whether extra arguments are allowed at all, without merging them: for validating a configuration.
-///
-/// # Errors
-/// The first argument, by name, that is refused.
-pub fn check(extra: &ExtraArgs, rules: &Rules) -> Result<(), FlagError> {
-    for name in extra.keys() {
-        if name.is_empty() || name.starts_with('-') || name.contains(['=', ' ', '\t', '\n']) {
-            return Err(FlagError::Name {
-                field: rules.field,
-                name: name.clone(),
-            });
-        }
-        if let Some((_, instead)) = rules.denied.iter().find(|(denied, _)| denied == name) {
-            return Err(FlagError::Denied {
-                field: rules.field,
-                name: name.clone(),
-                instead,
-            });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

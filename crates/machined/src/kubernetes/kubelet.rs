@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::configs::merge;
-use super::flags::{ExtraArgs, FlagError, Flags, Rules};
+use super::flags::{ExtraArgs, FlagError, Flags};
 
 /// The kubelet's configuration file.
 pub const CONFIG: &str = "/etc/kubernetes/kubelet.yaml";
@@ -131,27 +131,6 @@ pub enum Error {
     },
 }
 
-/// Rules of `machine.kubelet.extraArgs`.
-pub const RULES: Rules = Rules {
-    field: "machine.kubelet.extraArgs",
-    additive: &["feature-gates"],
-    denied: &[
-        ("bootstrap-kubeconfig", "it is made by the system"),
-        ("cert-dir", "the system keeps the kubelet's certificates"),
-        ("config", "use machine.kubelet.extraConfig"),
-        ("container-runtime-endpoint", "the node's own containerd is used"),
-        (
-            "image-credential-provider-bin-dir",
-            "use machine.kubelet.credentialProviderConfig",
-        ),
-        (
-            "image-credential-provider-config",
-            "use machine.kubelet.credentialProviderConfig",
-        ),
-        ("kubeconfig", "it is made by the system"),
-    ],
-};
-
 const MANAGED_CONFIG: &[(&str, &str)] = &[
     ("apiVersion", "the system chooses the version"),
     ("kind", "it is always KubeletConfiguration"),
@@ -215,7 +194,7 @@ fn flags(kubelet: &Kubelet) -> Result<Flags, FlagError> {
         let ips: Vec<String> = kubelet.node_ips.iter().map(IpAddr::to_string).collect();
         flags.set("node-ip", ips.join(","));
     }
-    flags.merge(&kubelet.extra_args, &RULES)?;
+    flags.merge(&kubelet.extra_args, &config::arguments::KUBELET)?;
     Ok(flags)
 }
 

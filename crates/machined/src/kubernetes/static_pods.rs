@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::flags::{FlagError, Flags, Rules};
+use super::flags::{FlagError, Flags};
 use super::pods::{Component, Probes, Shape, https_probe, pod, tcp_probe};
 use super::version::Version;
 
@@ -83,71 +83,6 @@ pub struct Scheduler {
     #[serde(flatten)]
     pub component: Component,
 }
-
-const FILES: &str = "the file is made by the system from the cluster's secrets";
-const OWN_ETCD: &str = "the API server uses the etcd member of its node";
-
-/// Rules of `cluster.apiServer.extraArgs`.
-pub const API_SERVER_RULES: Rules = Rules {
-    field: "cluster.apiServer.extraArgs",
-    additive: &[
-        "enable-admission-plugins",
-        "feature-gates",
-        "authorization-mode",
-        "tls-cipher-suites",
-    ],
-    denied: &[
-        (
-            "admission-control-config-file",
-            "use cluster.apiServer.admissionControl",
-        ),
-        ("audit-policy-file", "use cluster.apiServer.auditPolicy"),
-        ("authorization-config", "use cluster.apiServer.authorizationConfig"),
-        ("client-ca-file", FILES),
-        ("encryption-provider-config", "use cluster.secretboxEncryptionSecret"),
-        ("etcd-cafile", OWN_ETCD),
-        ("etcd-certfile", OWN_ETCD),
-        ("etcd-keyfile", OWN_ETCD),
-        ("etcd-servers", OWN_ETCD),
-        ("kubelet-client-certificate", FILES),
-        ("kubelet-client-key", FILES),
-        ("proxy-client-cert-file", FILES),
-        ("proxy-client-key-file", FILES),
-        ("requestheader-client-ca-file", FILES),
-        ("secure-port", "use cluster.controlPlane.localAPIServerPort"),
-        ("service-account-key-file", FILES),
-        ("service-account-signing-key-file", FILES),
-        ("tls-cert-file", FILES),
-        ("tls-private-key-file", FILES),
-    ],
-};
-
-/// Rules of `cluster.controllerManager.extraArgs`.
-pub const CONTROLLER_MANAGER_RULES: Rules = Rules {
-    field: "cluster.controllerManager.extraArgs",
-    additive: &["feature-gates", "controllers"],
-    denied: &[
-        ("authentication-kubeconfig", FILES),
-        ("authorization-kubeconfig", FILES),
-        ("cluster-signing-cert-file", FILES),
-        ("cluster-signing-key-file", FILES),
-        ("kubeconfig", FILES),
-        ("root-ca-file", FILES),
-        ("service-account-private-key-file", FILES),
-    ],
-};
-
-/// Rules of `cluster.scheduler.extraArgs`.
-pub const SCHEDULER_RULES: Rules = Rules {
-    field: "cluster.scheduler.extraArgs",
-    additive: &["feature-gates"],
-    denied: &[
-        ("authentication-kubeconfig", FILES),
-        ("authorization-kubeconfig", FILES),
-        ("config", "use cluster.scheduler.config"),
-        ("kubeconfig", FILES),
-    ],
-};
 
 /// Whether the API server reads an authentication configuration that lets anyone ask for its health, and only for
 /// that. Otherwise anonymous requests are off altogether: older versions cannot tell paths apart, and a user who sets
@@ -234,7 +169,7 @@ pub fn api_server_flags(server: &ApiServer) -> Result<Flags, FlagError> {
     } else {
         flags.set("authorization-mode", "Node,RBAC");
     }
-    flags.merge(&server.component.extra_args, &API_SERVER_RULES)?;
+    flags.merge(&server.component.extra_args, &config::arguments::API_SERVER)?;
     Ok(flags)
 }
 
@@ -307,7 +242,7 @@ pub fn controller_manager_flags(manager: &ControllerManager) -> Result<Flags, Fl
     if !manager.cloud_provider.is_empty() {
         flags.set("cloud-provider", manager.cloud_provider.clone());
     }
-    flags.merge(&manager.component.extra_args, &CONTROLLER_MANAGER_RULES)?;
+    flags.merge(&manager.component.extra_args, &config::arguments::CONTROLLER_MANAGER)?;
     Ok(flags)
 }
 
@@ -359,7 +294,7 @@ pub fn scheduler_flags(scheduler: &Scheduler) -> Result<Flags, FlagError> {
         ("profiling", "false"),
         ("tls-min-version", "VersionTLS13"),
     ]);
-    flags.merge(&scheduler.component.extra_args, &SCHEDULER_RULES)?;
+    flags.merge(&scheduler.component.extra_args, &config::arguments::SCHEDULER)?;
     Ok(flags)
 }
 

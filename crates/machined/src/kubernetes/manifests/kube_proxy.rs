@@ -2,23 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::flags::{ExtraArgs, FlagError, Flags, Rules};
+use super::super::flags::{ExtraArgs, FlagError, Flags};
 use super::super::pods::NAMESPACE;
 use super::{Manifest, account_subject, cluster_role_binding, everywhere, service_account};
-
-/// Rules of `cluster.proxy.extraArgs`.
-pub const RULES: Rules = Rules {
-    field: "cluster.proxy.extraArgs",
-    additive: &["feature-gates"],
-    denied: &[
-        ("config", "kube-proxy is configured by flags here"),
-        (
-            "hostname-override",
-            "kube-proxy knows its node by the pod's own node name",
-        ),
-        ("kubeconfig", "it is made by the system"),
-    ],
-};
 
 /// What kube-proxy is made of.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +32,7 @@ pub fn args(mode: Option<&str>, pod_cidrs: &[String], extra: &ExtraArgs) -> Resu
             mode.filter(|m| !m.is_empty()).unwrap_or("nftables").to_owned(),
         ),
     ]);
-    flags.merge(extra, &RULES)?;
+    flags.merge(extra, &config::arguments::PROXY)?;
     Ok(flags.render())
 }
 
