@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER.
 
+mod changes;
 mod cluster;
 mod faults;
 mod high_availability;
@@ -43,6 +44,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         kubernetes::tests(),
         refusals::tests(),
         faults::tests(),
+        changes::tests(),
     ]
     .into_iter()
     .flatten()

@@ -64,7 +64,7 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     let a = home.path().join("a.patch.yaml");
     std::fs::write(&a, mirrors(&format!("{}:5000", network().host(1))))?;
     let b = home.path().join("b.patch.yaml");
-    std::fs::write(&b, "cluster:\n  allowSchedulingOnControlPlanes: true\n")?;
+    std::fs::write(&b, SMALL)?;
     keelctl.output(&[
         "apply-config",
         "--insecure",
@@ -102,6 +102,16 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     keelctl.output(&["cluster", "destroy", "--name", "by-hand"])?;
     Ok(())
 }
+
+/// One node that runs everything, on a disk that is shared with everything else on this machine.
+const SMALL: &str = "
+cluster:
+  allowSchedulingOnControlPlanes: true
+machine:
+  kubelet:
+    extraConfig:
+      evictionHard: {nodefs.available: 1Gi, imagefs.available: 1Gi}
+";
 
 fn mirrors(registry: &str) -> String {
     let mirror = |host: &str| format!("      {host}:\n        endpoints: [\"http://{registry}\"]\n");
