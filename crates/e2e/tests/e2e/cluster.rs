@@ -1,6 +1,5 @@
 //! The cluster the tests share, and what the command line says of it.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -44,7 +43,6 @@ pub fn missing() -> Option<String> {
 pub struct Cluster {
     name: &'static str,
     home: TempDir,
-    links_before: BTreeSet<String>,
     /// The command line, with this cluster's client configuration.
     pub keelctl: Program,
     /// kubectl, with this cluster's kubeconfig.
@@ -60,7 +58,6 @@ impl Cluster {
         let cluster = Self {
             name: "e2e",
             home,
-            links_before: links()?,
             keelctl,
             kubectl,
         };
@@ -89,9 +86,19 @@ impl Cluster {
 
     /// Removes it and checks that nothing is left.
     pub fn destroy(self) -> Result<()> {
+        let shown = self.keelctl.output(&["cluster", "show", "--name", self.name])?;
+        let network = shown
+            .lines()
+            .find_map(|line| line.strip_prefix("NETWORK NAME"))
+            .with_context(|| format!("no network is shown:\n{shown}"))?
+            .trim();
+        let own = || Ok::<_, anyhow::Error>(links()?.into_iter().filter(|link| link.starts_with(network)));
+        ensure!(
+            own()?.count() >= 3,
+            "a bridge and two nodes have links named {network:?}"
+        );
         self.keelctl.output(&["cluster", "destroy", "--name", self.name])?;
-        let links = links()?;
-        let left: Vec<&String> = links.difference(&self.links_before).collect();
+        let left: Vec<String> = own()?.collect();
         ensure!(left.is_empty(), "links are left: {left:?}");
         let mounts = std::fs::read_to_string("/proc/self/mounts")?;
         let home = self.home.path().to_string_lossy().into_owned();
@@ -139,7 +146,7 @@ impl Drop for Cluster {
 }
 
 /// The names of the host's links.
-fn links() -> Result<BTreeSet<String>> {
+fn links() -> Result<Vec<String>> {
     let folder = std::fs::read_dir("/sys/class/net").context("list links")?;
     Ok(folder
         .flatten()
