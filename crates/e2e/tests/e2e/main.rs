@@ -10,6 +10,7 @@ mod kubernetes;
 mod maintenance;
 mod offline;
 mod refusals;
+mod scarcity;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         cluster.destroy()?;
     }
     all(&(), &maintenance::tests(), filter, summary);
+    all(&(), &scarcity::tests(), filter, summary);
     let trio = high_availability::tests();
     if any(&trio, filter, summary) {
         all(&high_availability::Trio::create()?, &trio, filter, summary);

@@ -104,7 +104,7 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
 }
 
 /// One node that runs everything, on a disk that is shared with everything else on this machine.
-const SMALL: &str = "
+pub const SMALL: &str = "
 cluster:
   allowSchedulingOnControlPlanes: true
 machine:
@@ -113,7 +113,8 @@ machine:
       evictionHard: {nodefs.available: 1Gi, imagefs.available: 1Gi}
 ";
 
-fn mirrors(registry: &str) -> String {
+/// A patch that pulls from one registry only.
+pub fn mirrors(registry: &str) -> String {
     let mirror = |host: &str| format!("      {host}:\n        endpoints: [\"http://{registry}\"]\n");
     let hosts: String = ["registry.k8s.io", "ghcr.io", "docker.io"].map(mirror).concat();
     format!("machine:\n  registries:\n    mirrors:\n{hosts}")
