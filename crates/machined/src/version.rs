@@ -5,7 +5,7 @@ pub const TAG: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 /// The product's name.
 pub const NAME: &str = "Keelson";
 /// The commit this was built from, if the build said so.
-pub const SHA: &str = match option_env!("KEELSON_SHA") {
+pub const SHA: &str = match option_env!("KEELSON_COMMIT") {
     Some(sha) => sha,
     None => "undefined",
 };

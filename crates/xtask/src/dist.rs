@@ -247,7 +247,28 @@ fn release_build(crates: &[&str], target: &Path) -> Result<Command> {
     }
     cargo.env("CARGO_TARGET_DIR", target);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    if let Some((commit, date)) = commit() {
+        cargo.env("KEELSON_COMMIT", commit).env("KEELSON_BUILT", date);
+    }
     Ok(cargo)
+}
+
+/// The commit that is built and its date, which is the same for everybody who builds it. None outside of a repository.
+fn commit() -> Option<(String, String)> {
+    let git = |args: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(paths::repository())
+            .args(args)
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let mut commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    if !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+        commit.push_str("-dirty");
+    }
+    Some((commit, git(&["show", "--no-patch", "--format=%cI", "HEAD"])?))
 }
 
 /// Where cargo puts programs below a target folder.

@@ -80,7 +80,7 @@ fn describe(cluster: &Found) -> String {
     head.row(["NETWORK GATEWAY", &cluster.gateway.to_string()]);
     head.row(["NETWORK MTU", &cluster.mtu.to_string()]);
     head.row(["KUBERNETES ENDPOINT", &cluster.endpoint]);
-    let mut nodes = Table::new(["NAME", "TYPE", "IP", "CPU", "RAM", "DISK"]);
+    let mut nodes = Table::new(["NAME", "TYPE", "IP", "CPU", "RAM", "DISK", "STATE"]);
     for node in &cluster.nodes {
         let cpus = format!("{:.2}", node.resources.cpu_millis as f64 / 1000.0);
         let memory = size::decimal(node.resources.memory);
@@ -91,6 +91,7 @@ fn describe(cluster: &Found) -> String {
             &cpus,
             &memory,
             "-",
+            node.status.phase.name(),
         ]);
     }
     let mut text = format!("{}\nNODES:\n\n{}", head.render(), nodes.render());
