@@ -1,0 +1,32 @@
+//! `keelson-discovery`: everything is in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use discovery::settings::Settings;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    let filter = match settings.log.parse::<EnvFilter>() {
+        Ok(filter) => filter,
+        Err(error) => return fail(&anyhow::Error::new(error).context(format!("--log {}", settings.log))),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("start")),
+    };
+    match runtime.block_on(discovery::run::run(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("keelson-discovery: {error:#}");
+    ExitCode::FAILURE
+}
