@@ -170,7 +170,9 @@ pub async fn forget(options: &Options, affiliate_id: &str) -> Result<(), Error> 
             cluster_id: options.cluster_id.clone(),
             affiliate_id: affiliate_id.to_owned(),
         };
-        return in_time("delete an affiliate", service.affiliate_delete(request)).await.map(drop);
+        return in_time("delete an affiliate", service.affiliate_delete(request))
+            .await
+            .map(drop);
     }
     Err(Error::Redirect(format!("{REDIRECTS} times, last to {endpoint}")))
 }
@@ -205,7 +207,9 @@ impl Node {
         let announcement = say.borrow_and_update().clone();
         self.announce(&mut service, random, &announcement).await?;
         let cluster_id = self.options.cluster_id.clone();
-        let mut changes = in_time("watch", service.watch(WatchRequest { cluster_id })).await?.into_inner();
+        let mut changes = in_time("watch", service.watch(WatchRequest { cluster_id }))
+            .await?
+            .into_inner();
         let first = in_time("watch", changes.message()).await?;
         let Some(first) = first else { return Ok(Next::Again) };
         self.view.replace(&first);
@@ -252,7 +256,11 @@ impl Node {
             let own = self.options.affiliate_id.clone();
             self.update(service, own, Some(data), &announcement.endpoints).await?;
         }
-        for (id, endpoints) in announcement.observed.iter().filter(|(_, endpoints)| !endpoints.is_empty()) {
+        for (id, endpoints) in announcement
+            .observed
+            .iter()
+            .filter(|(_, endpoints)| !endpoints.is_empty())
+        {
             self.update(service, id.clone(), None, endpoints).await?;
         }
         Ok(())
@@ -285,7 +293,9 @@ impl Node {
             affiliate_endpoints: endpoints?,
             ttl: prost_types::Duration::try_from(self.options.ttl).ok(),
         };
-        in_time("update an affiliate", service.affiliate_update(request)).await.map(drop)
+        in_time("update an affiliate", service.affiliate_update(request))
+            .await
+            .map(drop)
     }
 
     fn tell(&self) {
@@ -337,7 +347,10 @@ async fn hello(
     let reply = in_time("hello", service.hello(request)).await?.into_inner();
     let redirect = reply.redirect.map(|to| endpoint.redirected(&to.endpoint)).transpose()?;
     // A service may send a node to where it is already.
-    Ok((redirect.filter(|to| to != endpoint), address_from_bytes(&reply.client_ip)))
+    Ok((
+        redirect.filter(|to| to != endpoint),
+        address_from_bytes(&reply.client_ip),
+    ))
 }
 
 async fn in_time<T>(call: &'static str, answer: impl Future<Output = Result<T, Status>>) -> Result<T, Error> {

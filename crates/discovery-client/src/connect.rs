@@ -70,10 +70,12 @@ impl ServiceEndpoint {
     pub(crate) fn redirected(&self, text: &str) -> Result<ServiceEndpoint, NotAnEndpoint> {
         match text.contains("://") {
             // Nobody is led from an encrypted connection to one that is not.
-            true => text.parse().and_then(|to: ServiceEndpoint| match self.encrypted && !to.encrypted {
-                true => Err(NotAnEndpoint(text.to_owned())),
-                false => Ok(to),
-            }),
+            true => text
+                .parse()
+                .and_then(|to: ServiceEndpoint| match self.encrypted && !to.encrypted {
+                    true => Err(NotAnEndpoint(text.to_owned())),
+                    false => Ok(to),
+                }),
             false => format!("{}://{text}", if self.encrypted { "https" } else { "http" }).parse(),
         }
     }
@@ -173,9 +175,15 @@ mod tests {
     fn endpoints_are_urls_with_usual_ports() {
         let parse = |text: &str| text.parse::<ServiceEndpoint>();
         let endpoint = parse("https://discovery.example/").unwrap();
-        assert_eq!((endpoint.host.as_str(), endpoint.port, endpoint.encrypted), ("discovery.example", 443, true));
+        assert_eq!(
+            (endpoint.host.as_str(), endpoint.port, endpoint.encrypted),
+            ("discovery.example", 443, true)
+        );
         let endpoint = parse("http://[fd00::1]:3000").unwrap();
-        assert_eq!((endpoint.host.as_str(), endpoint.port, endpoint.encrypted), ("fd00::1", 3000, false));
+        assert_eq!(
+            (endpoint.host.as_str(), endpoint.port, endpoint.encrypted),
+            ("fd00::1", 3000, false)
+        );
         for wrong in ["", "host", "host:3000", "ftp://host", "https://"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -85,7 +85,9 @@ impl Key {
     pub fn seal_affiliate(&self, affiliate: &Affiliate, nonce: [u8; NONCE_LEN]) -> Result<Vec<u8>, Error> {
         let mut message = affiliate.encode_to_vec();
         let sealing = Nonce::assume_unique_for_key(nonce);
-        let sealed = self.affiliates.seal_in_place_append_tag(sealing, Aad::empty(), &mut message);
+        let sealed = self
+            .affiliates
+            .seal_in_place_append_tag(sealing, Aad::empty(), &mut message);
         sealed.map_err(|_| Error::Encrypt)?;
         Ok([&nonce[..], &message].concat())
     }

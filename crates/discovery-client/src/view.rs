@@ -160,7 +160,10 @@ impl View {
             let peers = &self.peers;
             self.said.retain(|id, _| peers.contains_key(id));
         }
-        let (last, before) = self.said.entry(shown.id.clone()).or_insert_with(|| (now, VecDeque::new()));
+        let (last, before) = self
+            .said
+            .entry(shown.id.clone())
+            .or_insert_with(|| (now, VecDeque::new()));
         if before.contains(&now) {
             return Err(Problem::Replayed);
         }
@@ -208,7 +211,10 @@ mod tests {
     }
 
     fn hostnames(view: &View) -> Vec<&str> {
-        view.peers().values().map(|peer| peer.affiliate.hostname.as_str()).collect()
+        view.peers()
+            .values()
+            .map(|peer| peer.affiliate.hostname.as_str())
+            .collect()
     }
 
     #[test]
@@ -231,7 +237,15 @@ mod tests {
         let mut view = view();
         let mut broken = shown("c", "c", 1, 1);
         broken.data = Bytes::from_static(b"nonsense that nobody sealed, long enough");
-        view.replace(&message(&[shown("a", "a", 2, 1), shown("b", "x", 1, 1), broken, shown("d", "d", 1, 1)], false));
+        view.replace(&message(
+            &[
+                shown("a", "a", 2, 1),
+                shown("b", "x", 1, 1),
+                broken,
+                shown("d", "d", 1, 1),
+            ],
+            false,
+        ));
         assert_eq!(hostnames(&view), ["d-1"]);
         assert_eq!(view.problems()["a"], Problem::Affiliate(seal::Error::NotSealed));
         assert_eq!(view.problems()["b"], Problem::Misnamed("x".into()));

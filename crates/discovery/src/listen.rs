@@ -104,8 +104,8 @@ async fn connection(
         Port::Web(router) => web(stream, router, caller, &bounds, &cancel).await,
         Port::Grpc(service, None) => {
             // The first byte within the time of a handshake: a client that says nothing is closed.
-            let spoke = tokio::time::timeout(limits::HANDSHAKE, stream.readable()).await;
-            if matches!(spoke, Ok(Ok(()))) {
+            let spoke = tokio::time::timeout(limits::HANDSHAKE, stream.peek(&mut [0])).await;
+            if matches!(spoke, Ok(Ok(1))) {
                 grpc(stream, service, caller, &bounds, &cancel).await;
             }
         }

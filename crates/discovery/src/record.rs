@@ -74,6 +74,10 @@ impl Parts<'_> {
 }
 
 impl Record {
+    /// The most bytes one has.
+    pub const MOST_BYTES: usize =
+        HEADER + limits::AFFILIATE_ID + limits::DATA + limits::ENDPOINTS * (ENDPOINT_HEADER + limits::ENDPOINT);
+
     /// Takes bytes that came from a disk. None unless they are a record within the limits, to the last byte.
     pub fn from_bytes(bytes: &[u8]) -> Option<Record> {
         let (id, data, count) = lengths(bytes)?;

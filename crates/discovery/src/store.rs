@@ -254,6 +254,14 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(journal) = &self.journal {
+            journal.stop();
+        }
+    }
+}
+
 impl Shard {
     fn tell_of(&mut self, cluster: &str, id: &str) {
         let Some(watchers) = self.watchers.get_mut(cluster) else {

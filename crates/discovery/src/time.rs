@@ -9,7 +9,7 @@ pub struct Time(pub u32);
 impl Time {
     /// The moment `later`, rounded up: nothing ends early.
     pub fn plus(self, later: Duration) -> Time {
-        let seconds = later.as_secs() + u64::from(later.subsec_nanos() > 0);
+        let seconds = later.as_secs().saturating_add(u64::from(later.subsec_nanos() > 0));
         Time(self.0.saturating_add(u32::try_from(seconds).unwrap_or(u32::MAX)))
     }
 

@@ -50,8 +50,14 @@ async fn main() -> Result<()> {
         ["watch", address, watchers, rounds] => {
             let rounds = watcher::rounds(address.parse()?, watchers.parse()?, rounds.parse()?).await?;
             let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-            let medians: Vec<f64> = rounds.iter().map(|times| milliseconds(times[times.len() / 2])).collect();
-            let lasts: Vec<f64> = rounds.iter().map(|times| milliseconds(times[times.len() - 1])).collect();
+            let medians: Vec<f64> = rounds
+                .iter()
+                .map(|times| milliseconds(times[times.len() / 2]))
+                .collect();
+            let lasts: Vec<f64> = rounds
+                .iter()
+                .map(|times| milliseconds(times[times.len() - 1]))
+                .collect();
             serde_json::json!({ "medians": medians, "lasts": lasts })
         }
         ["survive", address, seconds] => {
@@ -176,7 +182,10 @@ async fn survive(address: SocketAddr, seconds: u64) -> Result<(usize, usize, Dur
         let wanted = affiliate(*number, 10_000, u64::MAX);
         if !known.contains_key(&wanted.cluster_id) {
             let listed = list(&connection, wanted.cluster_id.clone()).await?.affiliates;
-            known.insert(wanted.cluster_id.clone(), listed.into_iter().map(|a| (a.id, a.data)).collect());
+            known.insert(
+                wanted.cluster_id.clone(),
+                listed.into_iter().map(|a| (a.id, a.data)).collect(),
+            );
         }
         if known[&wanted.cluster_id].get(&wanted.affiliate_id) != wanted.affiliate_data.as_ref() {
             lost += 1;

@@ -40,7 +40,10 @@ pub async fn rounds(address: SocketAddr, watchers: usize, rounds: usize) -> crat
         tokio::time::sleep(Duration::from_millis(50)).await;
         change.affiliate_data = crate::affiliate(0, 1, round as u64 + 1).affiliate_data;
         let began = Instant::now();
-        let (called, times) = tokio::join!(connection.call("AffiliateUpdate", &change), collect(&mut seen, watchers));
+        let (called, times) = tokio::join!(
+            connection.call("AffiliateUpdate", &change),
+            collect(&mut seen, watchers)
+        );
         called?;
         let mut times: Vec<Duration> = times?.into_iter().map(|at| at - began).collect();
         times.sort();

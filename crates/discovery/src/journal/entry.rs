@@ -63,73 +63,108 @@ fn put(out: &mut Vec<u8>, kind: u8, name: &str, body: &[u8]) {
 pub struct Found {
     /// Entries that were whole.
     pub entries: u64,
-    /// Entries that were not what was written.
+    /// Places between entries with bytes that are none.
     pub damaged: u64,
-    /// Bytes of an entry that was cut off at the end.
+    /// Bytes after the last entry: one that was cut off.
     pub cut: u64,
     /// What the end said of the number of entries, if there was an end.
     pub end: Option<u64>,
 }
 
-/// Reads entries to the end of the file. One that is damaged is passed over.
-pub fn read(mut file: impl Read, mut take: impl FnMut(Entry<'_>)) -> io::Result<Found> {
+/// Reads entries to the end of the file. Bytes that are no entry are passed over, to where the next one begins.
+pub fn read(file: impl Read, mut take: impl FnMut(Entry<'_>)) -> io::Result<Found> {
     let mut found = Found::default();
-    let mut bytes = Vec::new();
+    let mut window = Window::new(file);
     loop {
-        bytes.resize(HEADER, 0);
-        let got = fill(&mut file, &mut bytes)?;
-        if got < HEADER {
-            found.cut = got as u64;
+        let bytes = window.see()?;
+        if bytes.is_empty() {
             return Ok(found);
         }
-        let name = usize::from(u16::from_le_bytes([bytes[5], bytes[6]]));
-        let body = usize::from(u16::from_le_bytes([bytes[7], bytes[8]]));
-        bytes.resize(HEADER + name + body, 0);
-        let got = fill(&mut file, &mut bytes[HEADER..])?;
-        if got < name + body {
-            found.cut = (HEADER + got) as u64;
-            return Ok(found);
+        let Some((entry, length)) = parse(bytes) else {
+            found.cut += 1;
+            window.pass(1);
+            continue;
+        };
+        if std::mem::take(&mut found.cut) > 0 {
+            found.damaged += 1;
         }
-        match parse(&bytes, name) {
-            Some(Entry::End(entries)) => found.end = Some(entries),
-            Some(entry) => {
+        match entry {
+            Entry::End(entries) => found.end = Some(entries),
+            entry => {
                 found.entries += 1;
                 take(entry);
             }
-            None => found.damaged += 1,
         }
+        window.pass(length);
     }
 }
 
-fn parse(bytes: &[u8], name: usize) -> Option<Entry<'_>> {
-    let (sum, rest) = bytes.split_at_checked(4)?;
-    if sum != crc32fast::hash(rest).to_le_bytes() {
+/// The entry that begins here, and its length.
+fn parse(bytes: &[u8]) -> Option<(Entry<'_>, usize)> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    let name = usize::from(u16::from_le_bytes([header[5], header[6]]));
+    let body = usize::from(u16::from_le_bytes([header[7], header[8]]));
+    // What cannot be an entry is not summed up: that is what makes looking for the next one quick.
+    if !(SET..=END).contains(&header[4]) || name > limits::CLUSTER_ID || body > Record::MOST_BYTES {
         return None;
     }
-    let (name, body) = bytes.get(HEADER..)?.split_at_checked(name)?;
-    let name = std::str::from_utf8(name)
-        .ok()
-        .filter(|name| name.len() <= limits::CLUSTER_ID)?;
-    match bytes.get(4)? {
-        &SET => Some(Entry::Set(name, Record::from_bytes(body)?)),
-        &DELETE => Some(Entry::Delete(name, std::str::from_utf8(body).ok()?)),
-        &END => Some(Entry::End(u64::from_le_bytes(body.try_into().ok()?))),
-        _ => None,
+    let length = HEADER + name + body;
+    let entry = bytes.get(..length)?;
+    if entry[..4] != crc32fast::hash(&entry[4..]).to_le_bytes() {
+        return None;
     }
+    let (name, body) = entry[HEADER..].split_at_checked(name)?;
+    let name = std::str::from_utf8(name).ok()?;
+    let entry = match header[4] {
+        SET => Entry::Set(name, Record::from_bytes(body)?),
+        DELETE => Entry::Delete(name, std::str::from_utf8(body).ok()?),
+        _ => Entry::End(u64::from_le_bytes(body.try_into().ok()?)),
+    };
+    Some((entry, length))
 }
 
-/// Reads until the buffer is full or the file ends; says how much was read.
-fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match file.read(&mut buffer[got..]) {
-            Ok(0) => break,
-            Ok(more) => got += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+/// A part of a file that moves along it, and always shows as much as the longest entry has unless the file ends.
+struct Window<R> {
+    file: R,
+    bytes: Vec<u8>,
+    from: usize,
+    to: usize,
+    ended: bool,
+}
+
+impl<R: Read> Window<R> {
+    const LONGEST_ENTRY: usize = HEADER + limits::CLUSTER_ID + Record::MOST_BYTES;
+
+    fn new(file: R) -> Self {
+        Window {
+            file,
+            bytes: vec![0; 32 * Self::LONGEST_ENTRY],
+            from: 0,
+            to: 0,
+            ended: false,
         }
     }
-    Ok(got)
+
+    /// What comes next; nothing at the end.
+    fn see(&mut self) -> io::Result<&[u8]> {
+        if self.to - self.from < Self::LONGEST_ENTRY && !self.ended {
+            self.bytes.copy_within(self.from..self.to, 0);
+            (self.from, self.to) = (0, self.to - self.from);
+            while !self.ended && self.to < self.bytes.len() {
+                match self.file.read(&mut self.bytes[self.to..]) {
+                    Ok(0) => self.ended = true,
+                    Ok(more) => self.to += more,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(&self.bytes[self.from..self.to])
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.from += bytes;
+    }
 }
 
 #[cfg(test)]
@@ -185,11 +220,26 @@ mod tests {
 
     #[test]
     fn a_damaged_entry_does_not_take_others_with_it() {
-        let mut bytes = three();
-        bytes[HEADER + 12] ^= 1;
+        let mut first = Vec::new();
+        put_set(&mut first, "c", &record("a"));
+        for at in 0..first.len() {
+            let mut bytes = three();
+            bytes[at] ^= 0x40;
+            let (names, found) = names(&bytes);
+            assert_eq!(names, ["-c/b", "d/e"], "{at}");
+            assert_eq!((found.entries, found.damaged, found.cut), (2, 1, 0));
+        }
+    }
+
+    #[test]
+    fn entries_are_found_over_the_edge_of_a_window() {
+        let mut bytes = Vec::new();
+        let name = "c".repeat(limits::CLUSTER_ID);
+        for _ in 0..2000 {
+            put_set(&mut bytes, &name, &record("a"));
+        }
         let (names, found) = names(&bytes);
-        assert_eq!(names, ["-c/b", "d/e"]);
-        assert_eq!((found.entries, found.damaged), (2, 1));
+        assert_eq!((names.len(), found.damaged, found.cut), (2000, 0, 0));
     }
 
     proptest! {

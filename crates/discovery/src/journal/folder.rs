@@ -4,7 +4,7 @@
 //! is complete and on disk; until then the one before it and the logs after that are there.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::entry::{self, Entry, Found};
@@ -107,9 +107,8 @@ pub fn load(folder: &Path, mut take: impl FnMut(Entry<'_>)) -> io::Result<Loaded
 
 /// Reads one file: what it had (None if it is none of ours) and its length.
 fn read(path: &Path, take: &mut impl FnMut(Entry<'_>)) -> io::Result<(Option<Found>, u64)> {
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    let mut file = BufReader::with_capacity(256 * 1024, file);
     let mut magic = [0; MAGIC.len()];
     match file.read_exact(&mut magic) {
         Ok(()) if magic == *MAGIC => Ok((Some(entry::read(file, take)?), length)),
@@ -125,10 +124,10 @@ fn complaint(kind: Kind, found: Option<Found>) -> Option<String> {
     };
     let mut faults = Vec::new();
     if found.damaged > 0 {
-        faults.push(format!("{} entries are damaged", found.damaged));
+        faults.push(format!("it is damaged in {} places", found.damaged));
     }
     if found.cut > 0 {
-        faults.push(format!("the last {} bytes are a part of an entry", found.cut));
+        faults.push(format!("the last {} bytes are not a whole entry", found.cut));
     }
     if kind == Kind::Snapshot && found.end != Some(found.entries) {
         faults.push("it is not complete".to_owned());
