@@ -8,6 +8,8 @@ use discovery::settings::Settings;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    // What is held for long and what a request needs come from the same place, and go back there.
+    sys::memory::use_one_arena();
     let settings = Settings::parse();
     let filter = match settings.log.parse::<EnvFilter>() {
         Ok(filter) => filter,

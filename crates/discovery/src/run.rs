@@ -106,6 +106,7 @@ fn keep(store: Arc<Store>, every: Duration, stop: Arc<AtomicBool>) -> Result<std
             if journal.wants_snapshot(every) {
                 // A failure is reported by the journal and tried again.
                 let _ = store.snapshot();
+                sys::memory::give_back();
             }
         }
         journal.stop();
@@ -123,6 +124,7 @@ async fn collect(service: Service, every: Duration) {
     loop {
         ticks.tick().await;
         service.collect();
+        sys::memory::give_back();
     }
 }
 

@@ -33,6 +33,8 @@ const ENOUGH: usize = 512 * 1024;
 const SHORT: u64 = 32 * 1024 * 1024;
 /// How long after a failed snapshot the next one is tried.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long to wait for a process before this one to end.
+const LOCK: Duration = Duration::from_secs(2);
 
 /// The log, open for changes.
 #[derive(Debug)]
@@ -89,8 +91,7 @@ impl Journal {
     /// Reads what the folder has, making it if needed, and begins a new log. Fails if another process uses it.
     pub fn open(folder: &Path, take: impl FnMut(Entry<'_>)) -> io::Result<(Arc<Journal>, Vec<String>)> {
         std::fs::create_dir_all(folder).map_err(|e| about(&e, "create", folder))?;
-        let lock = sys::files::Lock::try_acquire_folder(folder).map_err(io::Error::other)?;
-        let Some(lock) = lock else {
+        let Some(lock) = lock_folder(folder)? else {
             let text = format!(
                 "{} is in use by another keelson-discovery: stop it, or use another folder",
                 folder.display()
@@ -325,6 +326,18 @@ impl Log {
             length: 0,
             unsynced: false,
         })
+    }
+}
+
+/// Waits a little: a process that was killed holds the lock until the kernel has taken it apart.
+fn lock_folder(folder: &Path) -> io::Result<Option<sys::files::Lock>> {
+    let deadline = Instant::now() + LOCK;
+    loop {
+        let lock = sys::files::Lock::try_acquire_folder(folder).map_err(io::Error::other)?;
+        if lock.is_some() || Instant::now() >= deadline {
+            return Ok(lock);
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
