@@ -7,6 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Many watchers are sent the same bytes.
         .bytes(".")
         .build_server(cfg!(feature = "server"))
+        // The service answers Watch by itself.
+        .generate_default_stubs(true)
         .include_file("discovery.rs")
         .compile_fds(files)?;
     Ok(())

@@ -21,7 +21,7 @@ use tower::Service as _;
 use crate::caller::Caller;
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::service::Service;
+use crate::service::{Service, WATCH};
 use crate::time::Clock;
 
 /// Which protocol a port speaks.
@@ -149,7 +149,7 @@ async fn grpc(
     bounds: &Bounds,
     cancel: &CancellationToken,
 ) {
-    let server = ClusterServer::new(service)
+    let server = ClusterServer::new(service.clone())
         .max_decoding_message_size(limits::REQUEST)
         .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
     let clock = bounds.clock;
@@ -157,8 +157,13 @@ async fn grpc(
         let caller = caller.clone();
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(caller.call(clock.uptime()));
-            let mut server = server.clone();
-            async move { server.call(request).await }
+            let (mut server, service) = (server.clone(), service.clone());
+            async move {
+                match request.uri().path() {
+                    WATCH => Ok(service.watch(request).await.map(tonic::body::Body::new)),
+                    _ => server.call(request).await,
+                }
+            }
         })
     };
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());

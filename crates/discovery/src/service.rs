@@ -10,7 +10,10 @@ use discovery_client::proto::server::{
     AffiliateDeleteRequest, AffiliateDeleteResponse, AffiliateUpdateRequest, AffiliateUpdateResponse, HelloRequest,
     HelloResponse, ListRequest, ListResponse, RedirectMessage, WatchRequest,
 };
-use futures::Stream;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Body;
+use prost::Message;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::caller::{self, Caller, Network};
@@ -20,7 +23,7 @@ use crate::rate::Rate;
 use crate::state::Update;
 use crate::store::{Error, Store};
 use crate::time::Clock;
-use crate::watch::Subscription;
+use crate::watch::WatchBody;
 
 /// Answers calls.
 #[derive(Clone, Debug)]
@@ -34,6 +37,9 @@ struct Inner {
     rate: Option<Mutex<Rate>>,
     rules: Rules,
 }
+
+/// The path of Watch, which [`Service::watch`] answers.
+pub const WATCH: &str = "/sidero.discovery.server.Cluster/Watch";
 
 /// What the person who runs the service decided.
 #[derive(Clone, Debug, Default)]
@@ -132,6 +138,37 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Answers Watch. Not by the generated code, which encodes a change for each watcher: a cluster may have thousands.
+    pub async fn watch<B>(&self, request: http::Request<B>) -> http::Response<WatchBody>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let message = match read_message::<WatchRequest, _>(body).await {
+            Ok(message) => message,
+            Err(status) => return status.into_http(),
+        };
+        let metadata = MetadataMap::from_headers(parts.headers);
+        let request = Request::from_parts(metadata, parts.extensions, message);
+        let answer = self.answer(Call::Watch, request, |inner, _, caller, request| {
+            check_cluster(&request.cluster_id)?;
+            let subscription = inner.store.watch(&request.cluster_id)?;
+            Ok(WatchBody::new(subscription, caller))
+        });
+        match answer {
+            Ok(answer) => {
+                let mut response = http::Response::new(answer.into_inner());
+                let kind = http::HeaderValue::from_static("application/grpc");
+                response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+                response
+            }
+            Err(status) => status.into_http(),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl Cluster for Service {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloResponse>, Status> {
@@ -184,37 +221,32 @@ impl Cluster for Service {
             Ok(ListResponse { affiliates })
         })
     }
-
-    type WatchStream = Watching;
-
-    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Watching>, Status> {
-        self.answer(Call::Watch, request, |inner, _, caller, request| {
-            check_cluster(&request.cluster_id)?;
-            let subscription = inner.store.watch(&request.cluster_id)?;
-            Ok(Watching {
-                subscription,
-                _caller: caller,
-            })
-        })
-    }
 }
 
-/// A watch in progress, which keeps its connection from being idle.
-#[derive(Debug)]
-pub struct Watching {
-    subscription: Subscription,
-    _caller: Option<Caller>,
-}
-
-impl Stream for Watching {
-    type Item = <Subscription as Stream>::Item;
-
-    fn poll_next(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Self::Item>> {
-        std::pin::Pin::new(&mut self.subscription).poll_next(cx)
+/// Reads the one message of a call.
+async fn read_message<M, B>(body: B) -> Result<M, Status>
+where
+    M: Message + Default,
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = tokio::time::timeout(limits::HANDSHAKE, Limited::new(body, limits::REQUEST).collect()).await;
+    let late = |_| Status::deadline_exceeded("the message did not come in time");
+    let too_long = |_| {
+        Status::out_of_range(format!(
+            "the message is cut off or has more than {} bytes",
+            limits::REQUEST
+        ))
+    };
+    let bytes = body.map_err(late)?.map_err(too_long)?.to_bytes();
+    let (head, message) = bytes.split_first_chunk::<5>().unwrap_or((&[0; 5], &[]));
+    if head[0] != 0 {
+        return Err(Status::unimplemented("a compressed Watch: send it as it is"));
     }
+    if usize::try_from(u32::from_be_bytes([head[1], head[2], head[3], head[4]])) != Ok(message.len()) {
+        return Err(Status::internal("one message was expected"));
+    }
+    M::decode(message).map_err(|error| Status::internal(error.to_string()))
 }
 
 impl From<Error> for Status {

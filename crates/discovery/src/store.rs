@@ -152,7 +152,7 @@ impl Store {
             deleted: false,
         };
         let watchers = shard.watchers.entry(cluster.into()).or_default();
-        watchers.add(first, &self.watching).ok_or(Error::Watchers)
+        watchers.add(&first, &self.watching).ok_or(Error::Watchers)
     }
 
     /// Removes what has expired and tells watchers.
@@ -268,7 +268,7 @@ impl Shard {
             return;
         };
         if let Some(record) = self.state.get(cluster, id) {
-            watchers.tell(WatchResponse {
+            watchers.tell(&WatchResponse {
                 affiliates: vec![affiliate(record)],
                 deleted: false,
             });
@@ -277,7 +277,7 @@ impl Shard {
 
     fn tell(&mut self, cluster: &str, change: impl FnOnce() -> WatchResponse) {
         if let Some(watchers) = self.watchers.get_mut(cluster) {
-            watchers.tell(change());
+            watchers.tell(&change());
         }
     }
 }

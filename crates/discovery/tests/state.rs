@@ -11,6 +11,7 @@ use discovery::time::Time;
 use discovery_client::proto::server::{Affiliate, WatchResponse};
 use futures::{FutureExt, StreamExt};
 use proptest::prelude::*;
+use prost::Message;
 
 /// Something that happens to one of a few affiliates of two clusters.
 #[derive(Clone, Debug)]
@@ -169,7 +170,7 @@ proptest! {
         if let Some(mut watch) = watch {
             let mut known = BTreeMap::new();
             while let Some(Some(message)) = watch.next().now_or_never() {
-                follow(&mut known, message.unwrap());
+                follow(&mut known, WatchResponse::decode(&message.unwrap()[5..]).unwrap());
             }
             prop_assert_eq!(known.into_values().collect::<Vec<_>>(), store.list(&name(0)));
         }
