@@ -38,12 +38,6 @@ pub struct Parts<'a> {
     pub endpoints: Vec<Endpoint<'a>>,
 }
 
-impl Default for Time {
-    fn default() -> Self {
-        Time(0)
-    }
-}
-
 impl Parts<'_> {
     /// Puts them into one piece. None if they are over the limits.
     pub fn pack(&self) -> Option<Record> {
