@@ -28,7 +28,7 @@ use folder::{Kind, about};
 /// How long changes are gathered before they are written.
 pub const GATHER: Duration = Duration::from_millis(50);
 /// Changes are written at once when there are this many bytes.
-const ENOUGH: usize = 512 * 1024;
+const ENOUGH: usize = 128 * 1024;
 /// A log shorter than this is not worth a snapshot.
 const SHORT: u64 = 32 * 1024 * 1024;
 /// How long after a failed snapshot the next one is tried.
