@@ -400,7 +400,7 @@ mod tests {
         for number in 0..1000 {
             let data = Some(Bytes::from(vec![0; 2048]));
             let code = code(&service, |r| {
-                (r.cluster_id, r.affiliate_data) = (format!("d{number}"), data)
+                (r.cluster_id, r.affiliate_data) = (format!("d{number}"), data);
             })
             .await;
             refused += usize::from(code == Code::ResourceExhausted);

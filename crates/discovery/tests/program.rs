@@ -1,5 +1,7 @@
 //! The built program, driven from outside as nodes, operators and trouble do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::collections::BTreeMap;

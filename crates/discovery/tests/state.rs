@@ -1,6 +1,8 @@
 //! Whatever happens, in whatever order: what a watcher pieced together is what a list shows, and what a restart finds
 //! is what was there.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -63,7 +65,7 @@ fn apply(store: &Store, step: &Step, now: &mut Time) {
             let update = Update {
                 cluster: &name(*cluster),
                 affiliate: &name(*affiliate),
-                data: data.as_ref().map(|data| data.as_slice()),
+                data: data.as_ref().map(<[u8; 20]>::as_slice),
                 endpoints: endpoints.iter().map(<[u8; 16]>::as_slice).collect(),
                 now: *now,
                 expires: now.plus(Duration::from_secs((*ttl).into())),
@@ -91,9 +93,10 @@ fn follow(known: &mut BTreeMap<String, Affiliate>, message: WatchResponse) {
     }
 }
 
-/// What the rules say, in the slowest and plainest way.
+/// What the rules say, in the slowest and plainest way: by cluster and affiliate, data and endpoints with their ends.
 #[derive(Default)]
-struct Model(BTreeMap<(u8, u8), (Option<(u8, Time)>, BTreeMap<u8, Time>)>);
+struct Model(BTreeMap<(u8, u8), Known>);
+type Known = (Option<(u8, Time)>, BTreeMap<u8, Time>);
 
 impl Model {
     fn apply(&mut self, step: &Step, now: Time) {
@@ -133,12 +136,11 @@ impl Model {
 
     fn list(&self, cluster: u8) -> Vec<Affiliate> {
         let of = self.0.iter().filter(|((name, _), _)| *name == cluster);
-        let affiliate =
-            |((_, id), (data, endpoints)): (&(u8, u8), &(Option<(u8, Time)>, BTreeMap<u8, Time>))| Affiliate {
-                id: name(*id),
-                data: data.map_or(vec![], |(byte, _)| vec![byte; 20]).into(),
-                endpoints: endpoints.keys().map(|byte| vec![*byte; 16].into()).collect(),
-            };
+        let affiliate = |((_, id), (data, endpoints)): (&(u8, u8), &Known)| Affiliate {
+            id: name(*id),
+            data: data.map_or(vec![], |(byte, _)| vec![byte; 20]).into(),
+            endpoints: endpoints.keys().map(|byte| vec![*byte; 16].into()).collect(),
+        };
         of.map(affiliate).collect()
     }
 }
