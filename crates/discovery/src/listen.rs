@@ -71,7 +71,8 @@ pub async fn serve(listener: TcpListener, port: Port, bounds: Bounds, cancel: Ca
                 Ok(permit) => {
                     // Small messages should leave at once; a socket that refuses the option is closed already.
                     let _ = stream.set_nodelay(true);
-                    let (port, bounds, cancel) = (port.clone(), bounds.clone(), cancel.clone());
+                    // A token of its own: it is looked at whenever the connection is, and all would look at one lock.
+                    let (port, bounds, cancel) = (port.clone(), bounds.clone(), cancel.child_token());
                     connections.spawn(connection(stream, peer, port, bounds, permit, cancel));
                 }
                 Err(_) => {
