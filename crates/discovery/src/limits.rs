@@ -31,6 +31,8 @@ pub const HEADERS: u32 = 16 * 1024;
 pub const STREAM_WINDOW: u32 = 64 * 1024;
 /// What a client may send ahead in all calls of a connection.
 pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Connections to the page, metrics and health: their own, so that many nodes do not make the service look dead.
+pub const WEB_CONNECTIONS: usize = 256;
 /// Connections that have not proved to be a client yet, in TLS or before their first request.
 pub const HANDSHAKES: usize = 1024;
 /// How long that may take.

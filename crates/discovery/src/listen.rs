@@ -33,7 +33,7 @@ pub enum Port {
     Web(axum::Router),
 }
 
-/// What all ports share.
+/// What bounds a port.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     /// Connections that may be open.

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits;
 use crate::listen::{self, Bounds, Port};
 use crate::metrics::Metrics;
 use crate::service::{Rules, Service};
@@ -53,10 +54,14 @@ pub async fn run(settings: Settings) -> Result<()> {
         service: service.clone(),
         ready: ready.clone(),
     });
-    let bounds = Bounds::new(settings.max_connections, metrics, clock);
-    let ports = [(grpc, Port::Grpc(service.clone(), tls)), (http, Port::Web(page))];
-    let ports =
-        ports.map(|(listener, port)| tokio::spawn(listen::serve(listener, port, bounds.clone(), cancel.clone())));
+    let nodes = Bounds::new(settings.max_connections, metrics.clone(), clock);
+    let people = Bounds::new(limits::WEB_CONNECTIONS, metrics, clock);
+    let ports = [
+        (grpc, Port::Grpc(service.clone(), tls), nodes),
+        (http, Port::Web(page), people),
+    ];
+    let serve = |(listener, port, bounds)| tokio::spawn(listen::serve(listener, port, bounds, cancel.clone()));
+    let ports = ports.map(serve);
     let collecting = tokio::spawn(collect(service, settings.collect));
 
     told_to_stop().await?;

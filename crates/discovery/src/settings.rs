@@ -75,7 +75,7 @@ pub struct Settings {
     )]
     pub max_state_mib: usize,
 
-    /// How many connections may be open
+    /// How many connections of nodes may be open
     #[arg(
         long,
         env = "KEELSON_DISCOVERY_MAX_CONNECTIONS",

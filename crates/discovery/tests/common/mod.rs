@@ -88,9 +88,14 @@ impl Program {
         self.child.wait().unwrap()
     }
 
+    /// Its endpoint without TLS.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.grpc)
+    }
+
     /// A client without TLS.
     pub async fn client(&self) -> ClusterClient<Channel> {
-        ClusterClient::connect(format!("http://{}", self.grpc)).await.unwrap()
+        ClusterClient::connect(self.url()).await.unwrap()
     }
 
     /// A client with TLS, which has said hello.
