@@ -8,6 +8,7 @@
 //! - [`cgroup`]: control groups, version 1 and 2;
 //! - [`net`]: links, addresses, routes and rules over netlink, network namespaces;
 //! - [`process`]: the reaper of PID 1, pidfds, the process table;
+//! - [`memory`]: the allocator;
 //! - [`kmsg`], [`host`], [`sysctl`], [`caps`]: the rest of what an init system asks of a kernel.
 //!
 //! ```no_run
@@ -26,6 +27,7 @@ mod error;
 pub mod files;
 pub mod host;
 pub mod kmsg;
+pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod process;

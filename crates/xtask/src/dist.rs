@@ -230,6 +230,15 @@ pub fn compile_example(krate: &str, example: &str, target: &Path) -> Result<Path
     Ok(release(target).join("examples").join(example))
 }
 
+/// Compiles the discovery service and the program that puts load on it; gives the folder of programs.
+pub fn compile_discovery(target: &Path) -> Result<PathBuf> {
+    let mut cargo = host::cargo();
+    cargo.args(["build", "--profile", "service", "--locked", "--target", TARGET]);
+    cargo.args(["-p", "discovery", "--bins", "--example", "discovery_load"]);
+    host::quiet(cargo.env("CARGO_TARGET_DIR", target))?;
+    Ok(target.join(TARGET).join("service"))
+}
+
 fn release_build(crates: &[&str], target: &Path) -> Result<Command> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let flags = [

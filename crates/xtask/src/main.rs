@@ -23,7 +23,7 @@ cargo xtask COMMAND
   dist    build everything into dist/
   test    everything needed, then all tests, unit to end-to-end
   lint    formatting, clippy, licences and banned crates
-  bench   measurements: [cluster|client|all]; prints a table and writes dist/bench.json
+  bench   measurements: [cluster|client|discovery|all]; prints a table and writes dist/bench.json
 
 options
   --only NAME[,NAME]     dist: only these Go components (kubernetes, etcd, …), nothing else

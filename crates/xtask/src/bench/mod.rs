@@ -2,6 +2,7 @@
 
 mod certificates;
 mod client;
+mod discovery;
 mod floor;
 mod floor_files;
 mod floor_node;
@@ -36,6 +37,7 @@ pub fn hidden(command: &str, args: &[String]) -> Option<Result<()>> {
 struct Options {
     cluster: bool,
     client: bool,
+    discovery: bool,
     runs: usize,
     subnet: String,
 }
@@ -45,6 +47,7 @@ impl Options {
         let mut options = Options {
             cluster: true,
             client: true,
+            discovery: true,
             runs: 3,
             subnet: "10.6.0.0/24".to_owned(),
         };
@@ -53,8 +56,9 @@ impl Options {
             let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
             match arg.as_str() {
                 "all" => {}
-                "cluster" => options.client = false,
-                "client" => options.cluster = false,
+                "cluster" => (options.client, options.discovery) = (false, false),
+                "client" => (options.cluster, options.discovery) = (false, false),
+                "discovery" => (options.cluster, options.client) = (false, false),
                 "--runs" => {
                     options.runs = value()?.parse().context("--runs: not a number")?;
                     if options.runs == 0 {
@@ -109,8 +113,9 @@ impl Times {
 pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     let out = std::env::var_os("KEELSON_DIST").map_or_else(paths::dist, PathBuf::from);
+    let needs_dist = options.cluster || options.client;
     for name in ["keelctl", "kubectl", "rootfs.sqsh", "images"] {
-        if !out.join(name).exists() {
+        if needs_dist && !out.join(name).exists() {
             bail!(
                 "{} is not there: build it first (cargo xtask dist)",
                 out.join(name).display()
@@ -130,7 +135,7 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
         machine: machine(),
         ..Report::default()
     };
-    if !same(&tools.keelctl, &dist::release(&paths::target(&cache)).join("keelctl")) {
+    if needs_dist && !same(&tools.keelctl, &dist::release(&paths::target(&cache)).join("keelctl")) {
         let keelctl = tools.keelctl.display();
         let note = format!("{keelctl} is not what `cargo xtask dist` built last: it may be a debug build");
         report.notes.push(note);
@@ -141,11 +146,15 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
         let rows = ui.step("command line", || Ok((client::measure(&tools)?, Some(String::new()))))?;
         report.rows.extend(rows);
     }
+    if options.discovery {
+        report.rows.extend(discovery::measure(ui, &tools.work)?);
+    }
     if options.cluster {
         cluster(ui, &mut tools, options.runs, &mut report)?;
     }
     guard.finish()?;
     let file = paths::dist().join("bench.json");
+    std::fs::create_dir_all(paths::dist()).with_context(|| format!("create {}", paths::dist().display()))?;
     report.save(&file)?;
     println!("{}", report.table());
     ui.total(&format!("measured ({})", file.display()));
@@ -275,6 +284,8 @@ mod tests {
         assert_eq!(parse("").unwrap(), parse("all").unwrap());
         let client = parse("client --runs 5").unwrap();
         assert!(client.client && !client.cluster && client.runs == 5);
+        let discovery = parse("discovery").unwrap();
+        assert!(discovery.discovery && !discovery.client && !discovery.cluster);
         assert!(!parse("cluster --subnet 10.9.0.0/24").unwrap().client);
         for wrong in ["--runs 0", "--runs", "--fast", "--subnet here"] {
             assert!(parse(wrong).is_err(), "{wrong}");

@@ -21,6 +21,9 @@ pub enum Unit {
     /// 10⁶ bytes.
     #[serde(rename = "MB")]
     Megabytes,
+    /// Times a second.
+    #[serde(rename = "/s")]
+    PerSecond,
     /// Hundredths of one core.
     #[serde(rename = "% of a core")]
     Percent,
@@ -33,6 +36,7 @@ impl Unit {
             Unit::Milliseconds => format!("{value:.2} ms"),
             Unit::Mebibytes => format!("{value:.1} MiB"),
             Unit::Megabytes => format!("{value:.1} MB"),
+            Unit::PerSecond => format!("{value:.0}/s"),
             Unit::Percent => format!("{value:.2} %"),
         }
     }
@@ -51,6 +55,8 @@ pub enum Against {
     },
     /// The most we may take.
     Target(f64),
+    /// The least we may reach.
+    Least(f64),
     /// Nothing: for information.
     Nothing,
 }
@@ -89,6 +95,11 @@ impl Row {
                 self.verdict(value, value * times),
             ),
             Against::Target(limit) => (format!("at most {}", self.unit.show(limit)), self.verdict(limit, limit)),
+            Against::Least(limit) => {
+                let mark = if self.ours >= limit { "✓" } else { "✗" };
+                let ratio = format!("{:.2} {mark}", self.ours / limit);
+                (format!("at least {}", self.unit.show(limit)), ratio)
+            }
             Against::Nothing => ("–".to_owned(), "–".to_owned()),
         };
         [self.name.clone(), self.unit.show(self.ours), against, ratio]
@@ -197,6 +208,7 @@ mod tests {
             rows: vec![
                 Row::of("node Ready", Unit::Seconds, vec![2.5], floor),
                 Row::of("start", Unit::Milliseconds, vec![12.0], Against::Target(10.0)),
+                Row::of("updates", Unit::PerSecond, vec![150.0], Against::Least(100.0)),
                 Row::of("root", Unit::Megabytes, vec![40.0], Against::Nothing),
             ],
             ..Report::default()
@@ -208,7 +220,11 @@ mod tests {
             lines[3].contains("at most 10.00 ms") && lines[3].contains("1.20 ✗"),
             "{table}"
         );
-        assert!(lines[4].contains("40.0 MB"), "{table}");
+        assert!(
+            lines[4].contains("at least 100/s") && lines[4].contains("1.50 ✓"),
+            "{table}"
+        );
+        assert!(lines[5].contains("40.0 MB"), "{table}");
     }
 
     #[test]

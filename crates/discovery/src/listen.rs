@@ -1,0 +1,230 @@
+//! Accepting connections, bounding them, and answering what comes on them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use discovery_client::proto::server::cluster_server::ClusterServer;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
+
+use crate::caller::Caller;
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::service::{Service, WATCH};
+use crate::time::Clock;
+
+/// Which protocol a port speaks.
+#[derive(Clone, Debug)]
+pub enum Port {
+    /// gRPC, with TLS if there is a certificate.
+    Grpc(Service, Option<watch::Receiver<Arc<ServerConfig>>>),
+    /// HTTP/1.
+    Web(axum::Router),
+}
+
+/// What bounds a port.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Connections that may be open.
+    pub connections: Arc<Semaphore>,
+    /// Connections that may be new.
+    pub handshakes: Arc<Semaphore>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// A clock.
+    pub clock: Clock,
+}
+
+impl Bounds {
+    /// So many connections.
+    pub fn new(connections: usize, metrics: Arc<Metrics>, clock: Clock) -> Bounds {
+        Bounds {
+            connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            handshakes: Arc::new(Semaphore::new(limits::HANDSHAKES)),
+            metrics,
+            clock,
+        }
+    }
+}
+
+/// Serves a port until `cancel`, then lets calls in progress finish.
+pub async fn serve(listener: TcpListener, port: Port, bounds: Bounds, cancel: CancellationToken) {
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = cancel.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => match bounds.connections.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    // Small messages should leave at once; a socket that refuses the option is closed already.
+                    let _ = stream.set_nodelay(true);
+                    // A token of its own: it is looked at whenever the connection is, and all would look at one lock.
+                    let (port, bounds, cancel) = (port.clone(), bounds.clone(), cancel.child_token());
+                    connections.spawn(connection(stream, peer, port, bounds, permit, cancel));
+                }
+                Err(_) => {
+                    bounds.metrics.refused_connections.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%peer, "closed: too many connections");
+                }
+            },
+            Err(error) => {
+                // Out of descriptors, or a client that left already: the next one may fare better.
+                tracing::warn!(%error, "accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+    connections.close();
+    let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, connections.wait()).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    port: Port,
+    bounds: Bounds,
+    _permit: OwnedSemaphorePermit,
+    cancel: CancellationToken,
+) {
+    bounds.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    let caller = Caller::new(peer.ip(), bounds.clock.uptime());
+    match port {
+        Port::Web(router) => web(stream, router, caller, &bounds, &cancel).await,
+        Port::Grpc(service, None) => {
+            // The first byte within the time of a handshake: a client that says nothing is closed.
+            let spoke = tokio::time::timeout(limits::HANDSHAKE, stream.peek(&mut [0])).await;
+            if matches!(spoke, Ok(Ok(1))) {
+                grpc(stream, service, caller, &bounds, &cancel).await;
+            }
+        }
+        Port::Grpc(service, Some(tls)) => {
+            let config = tls.borrow().clone();
+            if let Some(stream) = handshake(stream, peer, config, &bounds).await {
+                grpc(stream, service, caller, &bounds, &cancel).await;
+            }
+        }
+    }
+    bounds.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+}
+
+async fn handshake(
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: Arc<ServerConfig>,
+    bounds: &Bounds,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+    let Ok(_handshaking) = bounds.handshakes.try_acquire() else {
+        bounds.metrics.refused_connections.fetch_add(1, Ordering::Relaxed);
+        return None;
+    };
+    match tokio::time::timeout(limits::HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "client refused");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "client refused: the handshake took too long");
+            None
+        }
+    }
+}
+
+async fn grpc(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    service: Service,
+    caller: Caller,
+    bounds: &Bounds,
+    cancel: &CancellationToken,
+) {
+    let server = ClusterServer::new(service.clone())
+        .max_decoding_message_size(limits::REQUEST)
+        .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
+    let clock = bounds.clock;
+    let answer = {
+        let caller = caller.clone();
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(caller.call(clock.uptime()));
+            let (mut server, service) = (server.clone(), service.clone());
+            async move {
+                match request.uri().path() {
+                    WATCH => Ok(service.watch(request).await.map(tonic::body::Body::new)),
+                    _ => server.call(request).await,
+                }
+            }
+        })
+    };
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::CALLS_PER_CONNECTION)
+        .max_header_list_size(limits::HEADERS)
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .keep_alive_interval(limits::KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(limits::KEEP_ALIVE_TIMEOUT);
+    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return said(ended),
+        () = idle(&caller, clock) => {}
+        () = cancel.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, connection).await;
+}
+
+async fn web(stream: TcpStream, router: axum::Router, caller: Caller, bounds: &Bounds, cancel: &CancellationToken) {
+    let clock = bounds.clock;
+    let answer = {
+        let caller = caller.clone();
+        service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(caller.call(clock.uptime()));
+            router.clone().call(request)
+        })
+    };
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HANDSHAKE)
+        .max_buf_size(limits::HEADERS as usize);
+    let connection = builder.serve_connection(TokioIo::new(stream), answer);
+    tokio::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return said(ended),
+        () = idle(&caller, clock) => {}
+        () = cancel.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, connection).await;
+}
+
+/// Returns when there has been no call for too long.
+async fn idle(caller: &Caller, clock: Clock) {
+    loop {
+        tokio::time::sleep(limits::IDLE / 5).await;
+        if caller.is_idle(clock.uptime(), limits::IDLE) {
+            return;
+        }
+    }
+}
+
+fn said(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
