@@ -427,7 +427,10 @@ pub fn kubelet_config(
 
 fn mount(mount: &config::v1alpha1::ExtraMount) -> Value {
     serde_json::json!({
-        "destination": mount.destination, "type": mount.kind, "source": mount.source, "options": mount.options,
+        "destination": mount.destination.clone().unwrap_or_default(),
+        "type": "bind",
+        "source": mount.source.clone().unwrap_or_default(),
+        "options": mount.options,
     })
 }
 
