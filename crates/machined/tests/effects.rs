@@ -58,7 +58,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "k8s.ExtraManifestController; shown by name",
     ),
     ("machine.kubelet.registerWithFQDN", "the sample's node has no domain"),
-    ("HostnameConfig.auto", "a name is configured in the sample; see hostname.rs"),
+    (
+        "HostnameConfig.auto",
+        "a name is configured in the sample; see hostname.rs",
+    ),
     ("KubeAPIServerCAConfig.issuingCA.crt", "the same as cert"),
     ("KubeAggregatorCAConfig.issuingCA.crt", "the same as cert"),
     ("RegistryTLSConfig.clientIdentity.crt", "the same as cert"),
@@ -330,7 +333,10 @@ fn every_field_of_the_documents_that_claim_an_effect_has_one() {
     }
     let mut whole = vec![main];
     whole.extend(documents(DOCUMENTS));
-    let accounts = whole.iter_mut().find(|d| d["kind"] == "KubeServiceAccountConfig").unwrap();
+    let accounts = whole
+        .iter_mut()
+        .find(|d| d["kind"] == "KubeServiceAccountConfig")
+        .unwrap();
     let key = pki::service_account_key(false).unwrap();
     accounts["issuer"]["privateKey"] = key.expose_str().unwrap().into();
     let proof = Proof::new(whole, folder.path());

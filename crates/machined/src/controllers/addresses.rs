@@ -61,7 +61,7 @@ pub fn node_addresses(
         .collect();
     match algorithm {
         AddressSortAlgorithm::V2 => current.sort_by_key(|p| (p.addr().is_ipv6(), Reverse(p.len()), p.addr())),
-        _ => current.sort_by_key(|p| (p.addr(), p.len())),
+        AddressSortAlgorithm::V1 => current.sort_by_key(|p| (p.addr(), p.len())),
     }
     current.dedup();
     let first: Vec<Prefix> = current.first().copied().into_iter().collect();

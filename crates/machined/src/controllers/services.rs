@@ -246,6 +246,7 @@ pub fn etcd(
 }
 
 /// The kubelet: from its image, with the node's devices and everything that pods need mounted both ways.
+#[expect(clippy::too_many_arguments, reason = "each is an input; a signature is the wiring")]
 pub fn kubelet(
     kind: One<MachineTypeResource>,
     spec: Option<One<KubeletSpec>>,
