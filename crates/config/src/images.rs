@@ -31,6 +31,8 @@ pub const COREDNS: &str = "registry.k8s.io/coredns/coredns:v1.15.0";
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 /// The pod network.
 pub const FLANNEL: &str = "ghcr.io/siderolabs/flannel:v0.28.4";
+/// What enforces network policies beside flannel, where that is asked for.
+pub const NETWORK_POLICIES: &str = "registry.k8s.io/networking/kube-network-policies:v1.1.0";
 /// What installs and upgrades a machine.
 pub const INSTALLER: &str = "ghcr.io/siderolabs/installer:v1.13.0";
 

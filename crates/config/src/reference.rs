@@ -80,14 +80,14 @@ fn tree(out: &mut String, schema: &'static Struct, path: &str, seen: &mut BTreeS
     } else {
         out.push_str("\n| field | type | meaning |\n|---|---|---|\n");
     }
-    let is_main = schema.kind.is_none();
     for field in schema.fields {
-        let place = if path.is_empty() {
-            field.name.to_owned()
-        } else {
-            format!("{path}.{}", field.name)
+        let place = match (&schema.kind, path) {
+            (Some(kind), _) => format!("{}.{}", kind.kind, field.name),
+            (None, "") => field.name.to_owned(),
+            // The path of a struct within a document begins with its kind.
+            (None, path) => format!("{}.{}", path.replace(": ", "."), field.name),
         };
-        let effect = path_is_main(path, schema) && is_main && !field_has_effect(&place, Mode::Container);
+        let effect = !field_has_effect(&place, Mode::Container);
         let _ = writeln!(
             out,
             "| `{}` | {} | {} |",
@@ -116,10 +116,6 @@ fn tree(out: &mut String, schema: &'static Struct, path: &str, seen: &mut BTreeS
             tree(out, inner, &format!("{kind}{base}{}{suffix}", field.name), seen);
         }
     }
-}
-
-fn path_is_main(path: &str, schema: &Struct) -> bool {
-    path.starts_with("machine") || path.starts_with("cluster") || schema.name == v1alpha1::Config::STRUCT.name
 }
 
 fn title(schema: &Struct) -> &'static str {

@@ -4,6 +4,8 @@
 //! the part such programs need: `/etc/hosts`, then the name servers and search list of `/etc/resolv.conf`, asking for
 //! A and AAAA over UDP and again over TCP when an answer was cut short. It blocks; call it from a blocking thread.
 //!
+//! [`wire`] is for a server that passes questions on: what such a server has to understand of messages.
+//!
 //! ```no_run
 //! let resolver = dns::Resolver::from_system();
 //! let addresses = resolver.resolve("kubernetes.default")?;
@@ -12,6 +14,7 @@
 
 mod message;
 mod system;
+pub mod wire;
 
 use std::fmt;
 use std::io::{self, Read, Write};

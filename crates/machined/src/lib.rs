@@ -9,6 +9,7 @@ pub mod clients;
 pub mod controllers;
 pub mod events;
 pub mod gates;
+pub mod host_dns;
 pub mod kubernetes;
 pub mod logs;
 pub mod machine_config;

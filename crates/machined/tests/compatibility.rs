@@ -57,6 +57,8 @@ fn node(folder: &Path) -> Node {
     let (sequencer, _requests) = Sequencer::new(events.clone());
     let cri = Cri::new(&folder.join("containerd.sock"));
     let world = World {
+        distribution: controllers::trust::Distribution::of(""),
+        verbosity: Arc::new(|_| {}),
         supervisor: supervisor.clone(),
         events: events.clone(),
         sequencer: sequencer.clone(),

@@ -31,10 +31,15 @@ pub fn install_provider() {
 /// A client that trusts the given authorities (PEM, one or several) and shows `identity` if the server asks.
 /// Offers HTTP/2; set `alpn_protocols` for something else.
 pub fn client_config(ca_pems: &[u8], identity: Option<&CertAndKey>) -> Result<ClientConfig, Error> {
+    client_config_with(roots(ca_pems)?, identity)
+}
+
+/// Like [`client_config`], with authorities that are read already.
+pub fn client_config_with(roots: RootCertStore, identity: Option<&CertAndKey>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(tls)?
-        .with_root_certificates(roots(ca_pems)?);
+        .with_root_certificates(roots);
     finish_client(builder, identity)
 }
 

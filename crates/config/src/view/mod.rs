@@ -26,4 +26,7 @@ pub use host::{
 };
 pub use mesh::{KubeSpan, kubespan};
 pub use registries::{Registries, RegistryAuth, RegistryEndpoint, RegistryMirror, RegistryTls, registries};
-pub use system::{KernelModule, environment, kernel_modules, sysctls, sysfs, trusted_roots, udev_rules};
+pub use system::{
+    FileOperation, KernelModule, MachineFile, address_sort_algorithm, container_runtime, debug, environment,
+    kernel_modules, machine_files, sysctls, sysfs, trusted_roots, udev_rules,
+};

@@ -24,7 +24,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
 }
 
 /// The process of a service as the host sees it: the node's own number is in the status of the host's process.
-fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
+pub fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
     let inner = c.ask(node, &["get", "servicepids", service, "-o", "jsonpath={.spec.pid}"])?;
     let inner: u32 = inner
         .trim()

@@ -12,7 +12,7 @@ use e2e::wait::eventually;
 
 use crate::cluster::{Cluster, control_plane, worker};
 
-const IMAGE: &str = "ghcr.io/keelson/test:v1";
+pub const IMAGE: &str = "ghcr.io/keelson/test:v1";
 
 pub fn tests() -> Vec<Test<Cluster>> {
     tests![

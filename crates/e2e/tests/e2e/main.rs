@@ -4,6 +4,7 @@
 
 mod changes;
 mod cluster;
+mod effects;
 mod faults;
 mod high_availability;
 mod kubernetes;
@@ -46,6 +47,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         refusals::tests(),
         faults::tests(),
         changes::tests(),
+        effects::tests(),
     ]
     .into_iter()
     .flatten()

@@ -4,6 +4,7 @@ pub mod end;
 pub mod filesystem;
 pub mod platform;
 pub mod seed;
+pub mod verbosity;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,12 +38,7 @@ const LOGS: &str = "/var/log";
 
 /// The init process. Its exit status tells the provider whether to start the node again.
 pub fn main() -> ExitCode {
-    let filter = std::env::var("KEELSON_LOG").unwrap_or_else(|_| "info".to_owned());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
+    let verbosity = verbosity::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -54,7 +50,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run()) {
+    match runtime.block_on(run(verbosity)) {
         Ok(ending) => ExitCode::from(ending.exit_code()),
         Err(error) => {
             tracing::error!("the node cannot go on: {error:#}");
@@ -63,7 +59,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<Ending> {
+async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
     let environment = Environment::read(|name| std::env::var(name).ok()).context("read the platform's settings")?;
     tokio::spawn(async {
         if let Err(error) = sys::process::reaper::run().await {
@@ -91,6 +87,8 @@ async fn run() -> anyhow::Result<Ending> {
         puller,
         cri: cri.clone(),
         state: STATE.into(),
+        distribution: controllers::trust::Distribution::read(),
+        verbosity,
     };
     let controllers = controllers::graph(&world)
         .build()

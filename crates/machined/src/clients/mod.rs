@@ -1,7 +1,8 @@
-//! Clients of what a node talks to: containerd, etcd, Kubernetes.
+//! Clients of what a node talks to: containerd, etcd, Kubernetes, servers of files.
 
 pub mod cri;
 pub mod etcd;
+pub mod http;
 pub mod kubernetes;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Which of the node's addresses count, for what: pure functions over the addresses the kernel has.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use resource::types::Prefix;
@@ -8,7 +9,9 @@ use resource::{All, One, Outputs};
 use crate::machine_config::parsed;
 use crate::resources::config::MachineConfig;
 use crate::resources::k8s::{NodeIP, NodeIPConfig};
-use crate::resources::network::{AddressStatus, NodeAddress, NodeAddressFilter};
+use crate::resources::network::{
+    AddressSortAlgorithm, AddressStatus, NodeAddress, NodeAddressFilter, NodeAddressSortAlgorithm,
+};
 
 /// Whether an address is one the world can reach the node by: not loopback, link-local or the node's own DNS.
 fn is_global(address: IpAddr) -> bool {
@@ -38,15 +41,28 @@ fn is_plugin_link(name: &str) -> bool {
 /// The sets of addresses, each also without and only with what belongs to Kubernetes' own networks.
 ///
 /// IPv4 comes before IPv6, and within a family the order is by address, so that the same machine always answers
-/// the same (the interface's sort algorithm v1).
-pub fn node_addresses(addresses: All<AddressStatus>, filters: All<NodeAddressFilter>) -> Outputs<NodeAddress> {
+/// the same (the interface's sort algorithm v1). Algorithm v2 puts addresses of longer prefixes first: an address given
+/// to this machine alone before one that it made up in a network of many.
+pub fn node_addresses(
+    addresses: All<AddressStatus>,
+    filters: All<NodeAddressFilter>,
+    algorithm: One<NodeAddressSortAlgorithm>,
+) -> Outputs<NodeAddress> {
+    let algorithm = algorithm.algorithm;
+    let node_address = |addresses| NodeAddress {
+        addresses,
+        sort_algorithm: algorithm,
+    };
     let mut current: Vec<Prefix> = addresses
         .iter()
         .filter(|(_, a)| !is_plugin_link(&a.link_name))
         .map(|(_, a)| a.address)
         .filter(|p| is_global(p.addr()))
         .collect();
-    current.sort_by_key(|p| (p.addr(), p.len()));
+    match algorithm {
+        AddressSortAlgorithm::V2 => current.sort_by_key(|p| (p.addr().is_ipv6(), Reverse(p.len()), p.addr())),
+        AddressSortAlgorithm::V1 => current.sort_by_key(|p| (p.addr(), p.len())),
+    }
     current.dedup();
     let first: Vec<Prefix> = current.first().copied().into_iter().collect();
     let mut outputs = Outputs::none();
@@ -67,11 +83,21 @@ pub fn node_addresses(addresses: All<AddressStatus>, filters: All<NodeAddressFil
     outputs
 }
 
-fn node_address(addresses: Vec<Prefix>) -> NodeAddress {
-    NodeAddress {
-        addresses,
-        ..NodeAddress::default()
-    }
+/// In which order the node's addresses are given.
+pub fn sort_algorithm(config: Option<One<MachineConfig>>) -> anyhow::Result<Outputs<NodeAddressSortAlgorithm>> {
+    let configured = match config {
+        Some(config) => config::view::address_sort_algorithm(&*parsed(&config)?),
+        None => None,
+    };
+    let algorithm = match configured.as_deref() {
+        None | Some("v1") => AddressSortAlgorithm::V1,
+        Some("v2") => AddressSortAlgorithm::V2,
+        Some(other) => {
+            tracing::warn!("machine.features.nodeAddressSortAlgorithm: {other:?} is neither v1 nor v2; v1 is used");
+            AddressSortAlgorithm::V1
+        }
+    };
+    Ok(Outputs::one("default", NodeAddressSortAlgorithm { algorithm }))
 }
 
 fn filter_allows(filter: &NodeAddressFilter, address: IpAddr) -> bool {
@@ -105,17 +131,20 @@ fn cluster_subnets(config: &MachineConfig) -> anyhow::Result<Vec<Prefix>> {
 
 /// Which addresses the kubelet may use as its own.
 pub fn node_ip_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<NodeIPConfig>> {
-    let exclude_subnets: Vec<String> = cluster_subnets(&config)?.iter().map(ToString::to_string).collect();
-    let parsed = parsed(&config)?;
-    let mut valid_subnets = parsed
-        .machine()
-        .and_then(|m| m.kubelet.as_ref())
-        .and_then(|k| k.node_ip.as_ref())
-        .map(|n| n.valid_subnets.clone())
-        .unwrap_or_default();
+    let cluster: Vec<String> = cluster_subnets(&config)?.iter().map(ToString::to_string).collect();
+    let mut valid_subnets = config::view::node_settings(&*parsed(&config)?).valid_subnets;
+    // What a `!` stands before is left out; only such entries leave the rest of the addresses in.
+    let mut exclude_subnets = cluster.clone();
+    valid_subnets.retain(|subnet| match subnet.strip_prefix('!') {
+        Some(excluded) => {
+            exclude_subnets.push(excluded.to_owned());
+            false
+        }
+        None => true,
+    });
     if valid_subnets.is_empty() {
         // A node has an address of each family that the cluster's pods have.
-        let families = |v6: bool| exclude_subnets.iter().any(|s| s.contains(':') == v6);
+        let families = |v6: bool| cluster.iter().any(|s| s.contains(':') == v6);
         valid_subnets.extend(families(false).then(|| "0.0.0.0/0".to_owned()));
         valid_subnets.extend(families(true).then(|| "::/0".to_owned()));
     }
@@ -158,4 +187,58 @@ pub fn node_ip(config: One<NodeIPConfig>, addresses: All<NodeAddress>) -> anyhow
     } else {
         Outputs::one("kubelet", NodeIP { addresses })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn current(algorithm: AddressSortAlgorithm) -> Vec<String> {
+        let address = |text: &str| AddressStatus {
+            address: text.parse().unwrap(),
+            link_name: "eth0".to_owned(),
+            ..AddressStatus::default()
+        };
+        let texts = [
+            "10.5.0.9/32",
+            "10.5.0.2/24",
+            "fd00::1/64",
+            "fd00::ff/128",
+            "169.254.1.1/16",
+        ];
+        let addresses = texts.map(|text| (text, address(text)));
+        let sets = node_addresses(
+            All::from(addresses),
+            All::from([] as [(&str, NodeAddressFilter); 0]),
+            One::from(NodeAddressSortAlgorithm { algorithm }),
+        );
+        sets.get("current")
+            .unwrap()
+            .addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn addresses_are_sorted_as_the_configuration_says() {
+        let v1 = ["10.5.0.2/24", "10.5.0.9/32", "fd00::1/64", "fd00::ff/128"];
+        assert_eq!(current(AddressSortAlgorithm::V1), v1);
+        let v2 = ["10.5.0.9/32", "10.5.0.2/24", "fd00::ff/128", "fd00::1/64"];
+        assert_eq!(current(AddressSortAlgorithm::V2), v2);
+        let config = |text: &str| Some(One::from(MachineConfig(text.to_owned())));
+        let chosen = |config| sort_algorithm(config).unwrap().get("default").unwrap().algorithm;
+        let features = "version: v1alpha1\nmachine:\n    features:\n        nodeAddressSortAlgorithm: v2\n";
+        assert_eq!(chosen(config(features)), AddressSortAlgorithm::V2);
+        assert_eq!(chosen(None), AddressSortAlgorithm::V1);
+    }
+
+    #[test]
+    fn subnets_of_the_nodes_address_may_be_left_out() {
+        let text = "apiVersion: v1alpha1\nkind: KubeNodeConfig\nnodeIP:\n    validSubnets: [\"!10.9.0.0/16\"]\n";
+        let config = node_ip_config(One::from(MachineConfig(text.to_owned()))).unwrap();
+        let config = config.get("kubelet").unwrap();
+        assert_eq!(config.valid_subnets, ["0.0.0.0/0"]);
+        assert!(config.exclude_subnets.contains(&"10.9.0.0/16".to_owned()));
+    }
 }

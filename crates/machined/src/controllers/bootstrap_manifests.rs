@@ -12,6 +12,7 @@ use crate::kubernetes::pki::BootstrapToken;
 use crate::machine_config::parsed;
 use crate::resources::config::MachineConfig;
 use crate::resources::k8s::{BootstrapManifestsConfig, ExtraManifest, ExtraManifestsConfig, Manifest};
+use crate::resources::keelson::ManifestProblem;
 use crate::resources::secrets::KubernetesRootSecrets;
 
 fn control_plane(config: &MachineConfig) -> anyhow::Result<Option<std::sync::Arc<Config>>> {
@@ -48,9 +49,12 @@ pub fn settings(config: One<MachineConfig>) -> anyhow::Result<Outputs<BootstrapM
     let server = local_endpoint(&config);
     let (host, port) = host_and_port(&server);
     let cni = view::cni(&config);
-    let (flannel_enabled, flannel_extra_args) = match &cni {
-        Cni::Flannel(flannel) => (true, flannel.extra_args.clone()),
-        _ => (false, Vec::new()),
+    let (flannel_enabled, flannel_extra_args, policies) = match &cni {
+        Cni::Flannel(flannel) => {
+            let policies = flannel.kube_network_policies_enabled.unwrap_or_default();
+            (true, flannel.extra_args.clone(), policies)
+        }
+        _ => (false, Vec::new(), false),
     };
     Ok(Outputs::one(
         "manifests",
@@ -70,6 +74,8 @@ pub fn settings(config: One<MachineConfig>) -> anyhow::Result<Outputs<BootstrapM
             flannel_extra_args,
             flannel_kube_service_host: host,
             flannel_kube_service_port: port,
+            flannel_kube_network_policies_enabled: policies,
+            flannel_kube_network_policies_image: images::NETWORK_POLICIES.to_owned(),
             cni_name: cni_name(&cni).to_owned(),
             ..BootstrapManifestsConfig::default()
         },
@@ -92,24 +98,39 @@ fn host_and_port(url: &str) -> (String, String) {
     }
 }
 
-/// The manifests that the configuration brings in full.
+/// Stands for the value of a header, which may be a secret; who fetches reads it from the configuration.
+const HIDDEN: &str = "**REDACTED**";
+
+/// The manifests that the configuration brings, in full or by URL.
 pub fn extra(config: One<MachineConfig>) -> anyhow::Result<Outputs<ExtraManifestsConfig>> {
     let Some(config) = control_plane(&config)? else {
         return Ok(Outputs::none());
     };
+    let network = match view::cni(&config) {
+        Cni::Custom(urls) => urls,
+        Cni::Flannel(_) | Cni::None => Vec::new(),
+    };
+    let network = network.into_iter().map(|url| ExtraManifest {
+        name: url.clone(),
+        url,
+        priority: "05".to_owned(),
+        ..ExtraManifest::default()
+    });
     let manifests = view::manifests(&config);
     let external = manifests.external.iter().map(|m| ExtraManifest {
         name: m.name.clone(),
         url: m.url.clone(),
-        extra_headers: m.headers.clone(),
+        extra_headers: m.headers.keys().map(|name| (name.clone(), HIDDEN.to_owned())).collect(),
+        priority: "99".to_owned(),
         ..ExtraManifest::default()
     });
     let inline = manifests.inline.iter().map(|(name, text)| ExtraManifest {
         name: name.clone(),
         inline_manifest: text.clone(),
+        priority: "99".to_owned(),
         ..ExtraManifest::default()
     });
-    let extra_manifests = external.chain(inline).collect();
+    let extra_manifests = network.chain(external).chain(inline).collect();
     Ok(Outputs::one(
         "extra-manifests",
         ExtraManifestsConfig { extra_manifests },
@@ -121,7 +142,7 @@ pub fn manifests(
     settings: One<BootstrapManifestsConfig>,
     extra: One<ExtraManifestsConfig>,
     root: One<KubernetesRootSecrets>,
-) -> anyhow::Result<Outputs<Manifest>> {
+) -> anyhow::Result<(Outputs<Manifest>, Outputs<ManifestProblem>)> {
     let token = BootstrapToken {
         id: root.bootstrap_token_id.clone(),
         secret: root.bootstrap_token_secret.clone().into(),
@@ -149,13 +170,27 @@ pub fn manifests(
             extra_args: &settings.flannel_extra_args,
             server_host: &settings.flannel_kube_service_host,
             server_port: &settings.flannel_kube_service_port,
-            network_policies_image: None,
+            network_policies_image: settings
+                .flannel_kube_network_policies_enabled
+                .then_some(settings.flannel_kube_network_policies_image.as_str()),
         }),
         machine_api_access: settings.talos_api_service_enabled,
     })?;
+    let mut problems = Outputs::none();
     for manifest in extra.extra_manifests.iter().filter(|m| m.url.is_empty()) {
         let id = render::inline_id(&manifest.name);
-        rendered.push(render::parse(&id, &manifest.name, manifest.inline_manifest.as_bytes())?);
+        match render::parse(&id, &manifest.name, manifest.inline_manifest.as_bytes()) {
+            Ok(manifest) => rendered.push(manifest),
+            // The others are still wanted.
+            Err(error) => {
+                let problem = ManifestProblem {
+                    stage: "read".to_owned(),
+                    error: error.to_string(),
+                };
+                problems.insert(id, problem);
+            }
+        }
     }
-    Ok(rendered.into_iter().map(|m| (m.id, Manifest(m.objects))).collect())
+    let manifests = rendered.into_iter().map(|m| (m.id, Manifest(m.objects))).collect();
+    Ok((manifests, problems))
 }

@@ -1,7 +1,9 @@
 //! containerd's configuration: its own file and one `hosts.toml` per registry.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use anyhow::Context as _;
 use config::view::{Registries, RegistryAuth, RegistryMirror, RegistryTls};
 use serde_json::Value;
 
@@ -13,6 +15,42 @@ pub const CONFIG: &str = "/system/etc/cri/containerd.toml";
 pub const HOSTS: &str = "/system/etc/cri/hosts";
 /// Where Kubernetes' containerd listens.
 pub const SOCKET: &str = "/run/containerd/containerd.sock";
+
+/// Where `machine.files` puts parts of containerd's configuration.
+const CUSTOMIZATIONS: &str = "/etc/cri/conf.d/";
+
+/// Whether a file of the configuration is a part of containerd's configuration, and no file of its own.
+pub fn is_customization(path: &str) -> bool {
+    path.starts_with(CUSTOMIZATIONS)
+}
+
+/// The node's configuration with parts of the user's laid over it, by their names: tables merge, anything else
+/// replaces. containerd's own way of importing files replaces whole sections.
+///
+/// # Errors
+/// A part is not TOML.
+pub fn customized(config: &str, parts: &[(String, String)]) -> anyhow::Result<String> {
+    if parts.is_empty() {
+        return Ok(config.to_owned());
+    }
+    let mut joined: toml::Table = config.parse().context("read the node's own containerd configuration")?;
+    let mut parts: Vec<_> = parts.iter().collect();
+    parts.sort();
+    for (name, part) in parts {
+        let part: toml::Table = part.parse().with_context(|| format!("{name} is not TOML"))?;
+        merge(&mut joined, part);
+    }
+    Ok(toml::to_string(&joined)?)
+}
+
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(into)), toml::Value::Table(from)) => merge(into, from),
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}
 
 /// What containerd has to know of the machine it runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -96,19 +134,24 @@ fn auth_section(host: &str, auth: &RegistryAuth) -> String {
     out
 }
 
-/// A registry's `hosts.toml`: its mirrors in order, then itself unless that is switched off.
-pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: Option<&RegistryTls>) -> String {
+/// A registry's `hosts.toml`: its mirrors in order, then itself unless that is switched off. TLS settings are those of
+/// the host that is asked, be it a mirror or the registry itself.
+pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: &BTreeMap<String, RegistryTls>) -> String {
     let mut out = String::new();
     if mirror.skip_fallback {
         // Without a server line containerd would go on to the registry itself.
         if let Some(last) = mirror.endpoints.last() {
             let _ = writeln!(out, "server = {}", quoted(&last.url));
         }
-    } else if host != "_default" {
+    } else if host != "*" {
         let _ = writeln!(out, "server = {}", quoted(&upstream(host)));
+        if let Some(tls) = tls.get(host) {
+            tls_lines(&mut out, host, tls);
+        }
     }
     for endpoint in &mirror.endpoints {
         let url = endpoint.url.trim_end_matches('/');
+        let asked = host_of(url);
         let url = if endpoint.override_path {
             url.to_owned()
         } else {
@@ -118,11 +161,17 @@ pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: Option<&RegistryTls>
         let _ = writeln!(out, "capabilities = [\"pull\", \"resolve\"]");
         // The path is always given in full, so that it means the same with and without `overridePath`.
         let _ = writeln!(out, "override_path = true");
-        if let Some(tls) = tls {
-            tls_lines(&mut out, host, tls);
+        if let Some(tls) = tls.get(asked) {
+            tls_lines(&mut out, asked, tls);
         }
     }
     out
+}
+
+/// Host and port of a URL.
+pub fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }
 
 /// Where a registry itself answers.

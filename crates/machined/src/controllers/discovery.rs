@@ -14,12 +14,9 @@ use crate::resources::network::{HostnameStatus, NodeAddress};
 /// The cluster's identity.
 pub fn info(config: One<MachineConfig>) -> anyhow::Result<Outputs<Info>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster() else {
-        return Ok(Outputs::none());
-    };
     let info = Info {
-        cluster_id: cluster.id.clone().unwrap_or_default(),
-        cluster_name: cluster.cluster_name.clone().unwrap_or_default(),
+        cluster_id: config::view::discovery(&config).cluster_id,
+        cluster_name: config::view::cluster_name(&config),
     };
     Ok(Outputs::one("current", info))
 }
@@ -87,12 +84,7 @@ pub fn local_affiliate(
 
 /// The port this cluster's API servers listen on.
 pub fn api_port(config: &config::Config) -> u16 {
-    config
-        .cluster()
-        .and_then(|c| c.control_plane.as_ref())
-        .and_then(|c| c.local_api_server_port)
-        .and_then(|p| u16::try_from(p).ok())
-        .unwrap_or(6443)
+    config::view::api_server(config).port
 }
 
 /// Name and domain of the node.
@@ -175,7 +167,7 @@ pub fn kube_prism_endpoints(
 
 /// Host and port of the cluster's endpoint.
 pub fn control_plane_endpoint(config: &config::Config) -> Option<(String, u16)> {
-    let endpoint = config.cluster()?.control_plane.as_ref()?.endpoint.clone()?;
+    let endpoint = config::view::endpoint(config)?;
     let rest = endpoint.strip_prefix("https://")?.split('/').next()?.to_owned();
     match rest.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => {
@@ -191,17 +183,13 @@ pub fn kube_prism_config(
     endpoints: One<KubePrismEndpoints>,
 ) -> anyhow::Result<Outputs<KubePrismConfig>> {
     let config = parsed(&config)?;
-    let settings = config
-        .machine()
-        .and_then(|m| m.features.as_ref())
-        .and_then(|f| f.kube_prism.as_ref());
-    if !settings.and_then(|s| s.enabled).unwrap_or_default() {
+    let prism = config::view::kube_prism(&config);
+    if !prism.enabled {
         return Ok(Outputs::none());
     }
-    let port = settings.and_then(|s| s.port).unwrap_or(7445);
     let config = KubePrismConfig {
         host: "127.0.0.1".to_owned(),
-        port,
+        port: prism.port.into(),
         endpoints: endpoints.endpoints.clone(),
     };
     Ok(Outputs::one("k8s-loadbalancer-config", config))

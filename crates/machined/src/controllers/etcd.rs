@@ -94,12 +94,18 @@ pub fn spec(
     ))
 }
 
+/// The addresses in the subnets; a `!` before a subnet leaves it out.
 fn within(addresses: &[IpAddr], subnets: &[String]) -> anyhow::Result<Vec<IpAddr>> {
-    let subnets = subnets
-        .iter()
-        .map(|s| s.parse::<Prefix>().with_context(|| format!("{s:?} is not a subnet")))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let keep = |a: &&IpAddr| subnets.is_empty() || subnets.iter().any(|s| s.contains(**a));
+    let parse = |s: &str| s.parse::<Prefix>().with_context(|| format!("{s:?} is not a subnet"));
+    let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+    for subnet in subnets {
+        match subnet.strip_prefix('!') {
+            Some(subnet) => unwanted.push(parse(subnet)?),
+            None => wanted.push(parse(subnet)?),
+        }
+    }
+    let any = |subnets: &[Prefix], a: IpAddr| subnets.iter().any(|s| s.contains(a));
+    let keep = |a: &&IpAddr| (wanted.is_empty() || any(&wanted, **a)) && !any(&unwanted, **a);
     Ok(addresses.iter().filter(keep).copied().collect())
 }
 

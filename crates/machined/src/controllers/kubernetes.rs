@@ -132,8 +132,19 @@ pub fn controller_manager_config(config: One<MachineConfig>) -> anyhow::Result<O
     };
     let view = view::controller_manager(&config);
     let network = view::kubernetes_network(&config);
+    let mut own = component(&view, Versions::default())?;
+    for (flag, length) in [
+        ("node-cidr-mask-size-ipv4", network.node_mask_v4),
+        ("node-cidr-mask-size-ipv6", network.node_mask_v6),
+    ] {
+        if let Some(length) = length {
+            own.extra_args
+                .entry(flag.to_owned())
+                .or_insert_with(|| vec![length.to_string()]);
+        }
+    }
     let manager = ControllerManager {
-        component: component(&view, Versions::default())?,
+        component: own,
         cloud_provider: cloud_provider(&config),
         pod_cidrs: network.pod_subnets,
         service_cidrs: network.service_subnets,
@@ -209,6 +220,7 @@ pub fn config_files(config: One<MachineConfig>) -> anyhow::Result<Outputs<FileSp
         version: Version::of_image(&server.component.image),
         admission: &admission,
         audit_policy: server.audit_policy.as_ref(),
+        authentication: server.authentication.as_ref(),
         authorizers: &authorizers(&chain),
         scheduler: &scheduler,
     });
@@ -236,7 +248,9 @@ pub fn secret_files(
     etcd: One<EtcdSecrets>,
     certs: One<KubernetesDynamicCerts>,
     kubeconfigs: One<KubernetesSecrets>,
+    config: One<MachineConfig>,
 ) -> anyhow::Result<Outputs<FileSpec>> {
+    let encryption = view::api_server(&*parsed(&config)?).encryption;
     let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
     let secret = |text: &str| (!text.is_empty()).then(|| pki::Secret::from(text.to_owned()));
     let (secretbox, aescbc) = (
@@ -257,6 +271,7 @@ pub fn secret_files(
         service_account_key: &root.service_account.key,
         secretbox: secretbox.as_ref(),
         aescbc: aescbc.as_ref(),
+        encryption: encryption.as_ref(),
         controller_manager_kubeconfig: &kubeconfigs.controller_manager_kubeconfig.clone().into(),
         scheduler_kubeconfig: &kubeconfigs.scheduler_kubeconfig.clone().into(),
     })
@@ -412,7 +427,10 @@ pub fn kubelet_config(
 
 fn mount(mount: &config::v1alpha1::ExtraMount) -> Value {
     serde_json::json!({
-        "destination": mount.destination, "type": mount.kind, "source": mount.source, "options": mount.options,
+        "destination": mount.destination.clone().unwrap_or_default(),
+        "type": "bind",
+        "source": mount.source.clone().unwrap_or_default(),
+        "options": mount.options,
     })
 }
 

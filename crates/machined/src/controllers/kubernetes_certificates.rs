@@ -1,7 +1,7 @@
 //! Certificates of etcd and of the control plane, issued by this node from the cluster's authorities.
 
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use pki::{Authority, KeyKind, Request};
@@ -100,7 +100,7 @@ impl Reconcile for Dynamic {
 /// Kubeconfigs of the control plane and of administrators.
 #[derive(Default)]
 pub struct Kubeconfigs {
-    issued: Issued<KubernetesRootSecrets, KubernetesSecrets>,
+    issued: Issued<(KubernetesRootSecrets, Option<Duration>), KubernetesSecrets>,
 }
 
 impl Reconcile for Kubeconfigs {
@@ -109,15 +109,15 @@ impl Reconcile for Kubeconfigs {
 
     async fn reconcile(&mut self, (root, config): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
         let now = SystemTime::now();
-        let key = (*root).clone();
-        if let Some((secrets, left)) = self.issued.fresh(&key, now) {
-            return Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left));
-        }
         let config = parsed(&config)?;
         let admin = config
             .cluster()
             .and_then(|c| c.admin_kubeconfig.as_ref())
             .and_then(|a| a.cert_lifetime);
+        let key = ((*root).clone(), admin);
+        if let Some((secrets, left)) = self.issued.fresh(&key, now) {
+            return Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left));
+        }
         let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
         let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
         let local = root.local_endpoint.to_string();

@@ -1,16 +1,14 @@
 //! The machine's role, and what it is while it has none.
 
 use resource::types::Prefix;
-use resource::{All, One, Outputs};
+use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 
+use crate::boot::verbosity::Verbosity;
 use crate::machine_config::parsed;
 use crate::resources::config::{MachineConfig, MachineKind, MachineType};
 use crate::resources::network::NodeAddress;
-use crate::resources::runtime::{APIServiceConfig, MaintenanceServiceConfig};
+use crate::resources::runtime::{APIServiceConfig, Environment, MaintenanceServiceConfig};
 use crate::resources::v1alpha1::AcquireConfigStatus;
-
-/// The CA bundle of the node's root, as Debian keeps it.
-const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Control plane or worker.
 pub fn machine_type(config: One<MachineConfig>) -> anyhow::Result<Outputs<MachineType>> {
@@ -52,16 +50,59 @@ pub fn api_service(_config: One<MachineConfig>) -> Outputs<APIServiceConfig> {
     )
 }
 
-/// The authorities that registries are trusted by: the distribution's bundle.
-pub fn trusted_roots() -> rustls::RootCertStore {
-    match std::fs::read(CA_BUNDLE)
-        .map_err(anyhow::Error::from)
-        .and_then(|pem| Ok(pki::tls::roots(&pem)?))
-    {
-        Ok(roots) => roots,
-        Err(error) => {
-            tracing::warn!("no authorities in {CA_BUNDLE}: registries need their own configured: {error:#}");
-            rustls::RootCertStore::empty()
+/// Environment variables of the services, those of the configuration after the system's own, so that they win.
+pub fn environment(config: Option<One<MachineConfig>>) -> anyhow::Result<Outputs<Environment>> {
+    let mut variables = vec![PATH.to_owned()];
+    if let Some(config) = config {
+        let configured = config::view::environment(&*parsed(&config)?);
+        variables.extend(configured.iter().map(|(name, value)| format!("{name}={value}")));
+    }
+    Ok(Outputs::one("machined", Environment { variables }))
+}
+
+/// Where programs of the node's root are found.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Makes the node's log as verbose as the configuration wants it (`debug`).
+pub struct Debug {
+    verbosity: Verbosity,
+    verbose: bool,
+}
+
+impl Debug {
+    /// The effect on a log, which is as usual now.
+    pub fn new(verbosity: Verbosity) -> Self {
+        Self {
+            verbosity,
+            verbose: false,
         }
+    }
+}
+
+impl Reconcile for Debug {
+    type Inputs = (One<MachineConfig>,);
+    type Outputs = ();
+
+    async fn reconcile(&mut self, (config,): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<()>> {
+        let wanted = config::view::debug(&*parsed(&config)?);
+        if wanted != self.verbose {
+            (self.verbosity)(wanted);
+            self.verbose = wanted;
+        }
+        Ok(Outcome::done(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configured_variables_come_after_the_systems_own() {
+        let config = "version: v1alpha1\nmachine:\n    type: worker\n    env: {https_proxy: \"http://p:3128\"}\n\
+            ---\napiVersion: v1alpha1\nkind: EnvironmentConfig\nvariables: {no_proxy: local}\n";
+        let environment = environment(Some(One::from(MachineConfig(config.to_owned())))).unwrap();
+        let variables = &environment.get("machined").unwrap().variables;
+        assert_eq!(variables[1..], ["https_proxy=http://p:3128", "no_proxy=local"]);
     }
 }

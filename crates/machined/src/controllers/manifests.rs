@@ -1,19 +1,26 @@
-//! The effect that applies bootstrap manifests: what is absent is created, what a user changed is left alone.
+//! The effect that applies manifests: what is absent is created, what a user changed is left alone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s::Client;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile, Spec, Store};
+use sha2::{Digest, Sha256};
 
 use crate::clients;
 use crate::resources::k8s::{Manifest, ManifestStatus};
+use crate::resources::keelson::ManifestProblem;
 use crate::resources::secrets::KubernetesSecrets;
 use crate::resources::v1alpha1::Service;
 use crate::version::NAME;
 
 /// Time between two tries while the API server starts.
 const RETRY: Duration = Duration::from_millis(200);
+/// Longest time between two tries of manifests that are refused.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// How many refused objects of a manifest are named.
+const SHOWN: usize = 3;
 
 /// A client of this node's API server as administrator; `None` where the node holds no such secret.
 pub fn admin_client(store: &Store) -> Option<anyhow::Result<Client>> {
@@ -27,15 +34,68 @@ pub(super) fn client(secrets: &KubernetesSecrets) -> anyhow::Result<Client> {
         .context("use the node's own kubeconfig")
 }
 
-/// Applies manifests in the order of their ids.
+/// Applies manifests in the order of their ids. One that is refused does not hold up the others: an object may need
+/// a definition that another brings, or be wrong for good.
 #[derive(Default)]
 pub struct Apply {
-    applied: Option<(Vec<(String, String)>, ManifestStatus)>,
+    /// Manifests that were applied, with a hash of what they said.
+    applied: BTreeMap<String, [u8; 32]>,
+    /// What was told last of those that were refused.
+    told: BTreeMap<String, String>,
+    failures: u32,
+}
+
+impl Apply {
+    async fn apply(&mut self, client: &Client, manifests: &All<Manifest>) -> BTreeMap<String, String> {
+        let mut refused = BTreeMap::new();
+        for (id, manifest) in manifests.iter() {
+            let hash: [u8; 32] = Sha256::digest(manifest.to_yaml()).into();
+            if self.applied.get(id) == Some(&hash) {
+                continue;
+            }
+            match create(client, manifest).await {
+                Ok(()) => drop(self.applied.insert(id.to_owned(), hash)),
+                Err(error) => drop(refused.insert(id.to_owned(), error)),
+            }
+        }
+        for (id, error) in &refused {
+            if self.told.get(id) != Some(error) {
+                tracing::warn!("manifest {id} is not applied yet: {error}");
+            }
+        }
+        self.told.clone_from(&refused);
+        refused
+    }
+}
+
+/// Creates what is absent of all objects; the errors of the first few that are refused.
+async fn create(client: &Client, manifest: &Manifest) -> Result<(), String> {
+    let mut errors = Vec::new();
+    for object in &manifest.0 {
+        if let Err(error) = client.create_if_absent(object, &NAME.to_lowercase()).await {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            errors.push(format!(
+                "{} {:?}: {error}",
+                text(&object["kind"]),
+                text(&object["metadata"]["name"])
+            ));
+        }
+    }
+    let more = errors.len().saturating_sub(SHOWN);
+    errors.truncate(SHOWN);
+    if more > 0 {
+        errors.push(format!("and {more} more"));
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors.join("; "))
+    }
 }
 
 impl Reconcile for Apply {
     type Inputs = (All<Manifest>, One<KubernetesSecrets>, All<Service>);
-    type Outputs = Outputs<ManifestStatus>;
+    type Outputs = (Outputs<ManifestStatus>, Outputs<ManifestProblem>);
 
     async fn reconcile(
         &mut self,
@@ -45,30 +105,29 @@ impl Reconcile for Apply {
         if !services.get("etcd").is_some_and(|s| s.healthy) || manifests.is_empty() {
             return Ok(Outcome::unchanged());
         }
-        let key: Vec<(String, String)> = manifests.iter().map(|(id, m)| (id.to_owned(), m.to_yaml())).collect();
-        if let Some((done, status)) = &self.applied
-            && *done == key
-        {
-            return Ok(Outcome::done(Outputs::one("manifests", status.clone())));
-        }
+        self.applied.retain(|id, _| manifests.get(id).is_some());
         let client = client(&secrets)?;
         if client.raw("/readyz").await.is_err() {
             return Ok(Outcome::unchanged().requeue(RETRY));
         }
-        let mut names = Vec::new();
-        for (id, manifest) in manifests.iter() {
-            for object in &manifest.0 {
-                client
-                    .create_if_absent(object, &NAME.to_lowercase())
-                    .await
-                    .with_context(|| format!("apply manifest {id}"))?;
-            }
-            names.push(id.to_owned());
-        }
+        let refused = self.apply(&client, &manifests).await;
         let status = ManifestStatus {
-            manifests_applied: names,
+            manifests_applied: self.applied.keys().cloned().collect(),
         };
-        self.applied = Some((key, status.clone()));
-        Ok(Outcome::done(Outputs::one("manifests", status)))
+        let problem = |(id, error): (&String, &String)| {
+            let problem = ManifestProblem {
+                stage: "apply".to_owned(),
+                error: error.clone(),
+            };
+            (id.clone(), problem)
+        };
+        let problems = refused.iter().map(problem).collect();
+        let outcome = Outcome::done((Outputs::one("manifests", status), problems));
+        if refused.is_empty() {
+            self.failures = 0;
+            return Ok(outcome);
+        }
+        self.failures = self.failures.saturating_add(1);
+        Ok(outcome.requeue(RETRY.saturating_mul(1 << self.failures.min(16)).min(LONGEST_RETRY)))
     }
 }

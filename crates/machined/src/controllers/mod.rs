@@ -6,12 +6,15 @@ pub mod certificates;
 pub mod containerd;
 pub mod discovery;
 pub mod etcd;
+pub mod extra_manifests;
 pub mod files;
+pub mod host_dns;
 mod join;
 mod kube_prism;
 pub mod kubernetes;
 pub mod kubernetes_certificates;
 pub mod machine;
+pub mod machine_files;
 pub mod machine_status;
 pub mod manifests;
 pub mod nodes;
@@ -21,6 +24,7 @@ pub mod run;
 pub mod secrets;
 pub mod services;
 pub mod static_pods;
+pub mod trust;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,11 +33,13 @@ use image::pull::Puller;
 use resource::{Graph, Spec};
 use tokio::sync::watch;
 
+use crate::boot::verbosity::Verbosity;
 use crate::clients::cri::Cri;
 use crate::events::Events;
 use crate::resources::cluster::Affiliate;
-use crate::resources::k8s::{Endpoint, StaticPod};
-use crate::resources::keelson::{DesiredService, FileSpec};
+use crate::resources::files::EtcFileSpec;
+use crate::resources::k8s::{Endpoint, Manifest, StaticPod};
+use crate::resources::keelson::{DesiredService, FileSpec, ManifestProblem};
 use crate::sequence::Sequencer;
 use crate::services::supervisor::Supervisor;
 
@@ -51,6 +57,10 @@ pub struct World {
     pub cri: Cri,
     /// Where identity and configuration are kept.
     pub state: PathBuf,
+    /// The authorities that came with the distribution.
+    pub distribution: trust::Distribution,
+    /// How much the node tells of itself.
+    pub verbosity: Verbosity,
 }
 
 /// All controllers of a node in container mode.
@@ -58,7 +68,10 @@ pub fn graph(world: &World) -> Graph {
     let graph = Graph::new()
         .shared::<DesiredService>(DesiredService::NAMESPACE)
         .shared::<FileSpec>(FileSpec::NAMESPACE)
+        .shared::<EtcFileSpec>(EtcFileSpec::NAMESPACE)
         .shared::<StaticPod>(StaticPod::NAMESPACE)
+        .shared::<Manifest>(Manifest::NAMESPACE)
+        .shared::<ManifestProblem>(ManifestProblem::NAMESPACE)
         .shared::<Affiliate>(Affiliate::NAMESPACE)
         .shared::<Endpoint>(Endpoint::NAMESPACE);
     let graph = observe::add(graph, &observe::World::of_node(&world.state));
@@ -66,20 +79,37 @@ pub fn graph(world: &World) -> Graph {
     let graph = secrets(graph);
     let graph = cluster(graph);
     let graph = etcd(graph);
-    kubernetes(graph)
+    kubernetes(graph, world)
 }
 
 /// The machine itself: type, addresses, files, services.
 fn machine(graph: Graph, world: &World) -> Graph {
     let puller = registries::NodePuller {
         puller: world.puller.clone(),
-        roots: Arc::new(machine::trusted_roots()),
+        distribution: world.distribution.clone(),
     };
+    let (etc, containerd) = (world.distribution.clone(), world.distribution.clone());
     graph
         .derive("config.MachineTypeController", machine::machine_type)
+        .reconcile(
+            "runtime.VerbosityController",
+            machine::Debug::new(world.verbosity.clone()),
+        )
+        .derive("runtime.EnvironmentController", machine::environment)
+        .derive("files.CARootsController", move |config| trust::etc_file(&etc, config))
+        .derive("cri.CARootsController", move |config| {
+            trust::containerd_file(&containerd, config)
+        })
+        .reconcile(
+            "files.MachineFilesController",
+            machine_files::MachineFiles::new(Path::new("/")),
+        )
         .derive("runtime.MaintenanceConfigController", machine::maintenance)
         .derive("runtime.APIServiceConfigController", machine::api_service)
+        .derive("network.HostDNSConfigController", host_dns::config)
+        .reconcile("network.DNSResolveCacheController", host_dns::HostDns::default())
         .derive("k8s.AddressFilterController", addresses::address_filters)
+        .derive("network.NodeAddressSortAlgorithmController", addresses::sort_algorithm)
         .derive("network.NodeAddressController", addresses::node_addresses)
         .derive("cri.RegistriesConfigController", registries::resource)
         .derive("cri.RegistryFilesController", registries::files)
@@ -146,7 +176,7 @@ fn etcd(graph: Graph) -> Graph {
 }
 
 /// Kubernetes on this node.
-fn kubernetes(graph: Graph) -> Graph {
+fn kubernetes(graph: Graph, world: &World) -> Graph {
     graph
         .derive("k8s.NodeIPConfigController", addresses::node_ip_config)
         .derive("k8s.NodeIPController", addresses::node_ip)
@@ -187,6 +217,10 @@ fn kubernetes(graph: Graph) -> Graph {
         )
         .derive("k8s.ControlPlaneExtraManifestsController", bootstrap_manifests::extra)
         .derive("k8s.ManifestController", bootstrap_manifests::manifests)
+        .reconcile(
+            "k8s.ExtraManifestController",
+            extra_manifests::ExtraManifests::new(world.distribution.clone()),
+        )
         .reconcile("k8s.ManifestApplyController", manifests::Apply::default())
 }
 
@@ -214,6 +248,8 @@ mod tests {
             puller: watch::channel(None).0,
             cri: Cri::new(Path::new("/nowhere")),
             state: PathBuf::from("/nowhere"),
+            distribution: trust::Distribution::of(""),
+            verbosity: Arc::new(|_| {}),
         };
         let controllers = graph(&world).build().unwrap();
         assert!(controllers.names().count() > 40);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Context;
-use config::{Config, MachineType};
+use config::{Config, MachineType, view};
 use pki::CertAndKey;
 use resource::{All, One, Outputs};
 
@@ -76,58 +76,46 @@ pub fn etcd_root(config: One<MachineConfig>) -> anyhow::Result<Outputs<EtcdRootS
 /// Kubernetes' authorities, keys and tokens; control planes only.
 pub fn kubernetes_root(config: One<MachineConfig>) -> anyhow::Result<Outputs<KubernetesRootSecrets>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster().filter(|_| is_control_plane(&config)) else {
+    if !is_control_plane(&config) {
         return Ok(Outputs::none());
-    };
-    let authority = cluster.ca.clone().context("cluster.ca is missing on a control plane")?;
+    }
+    let cluster = config.cluster().cloned().unwrap_or_default();
+    let authority = view::kubernetes_ca(&config).context("cluster.ca is missing on a control plane")?;
     let (bootstrap_token_id, bootstrap_token_secret) = bootstrap_token(&config)?;
-    let mut accepted_cas = vec![AcceptedCA {
-        crt: authority.crt.clone(),
-    }];
-    accepted_cas.extend(
-        cluster
-            .accepted_cas
-            .iter()
-            .filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })),
-    );
-    let endpoint = cluster
-        .control_plane
-        .as_ref()
-        .and_then(|c| c.endpoint.clone())
-        .unwrap_or_default();
-    let service_account = cluster.service_account.as_ref().and_then(|s| s.key.clone());
-    let network = config::view::kubernetes_network(&config);
+    let endpoint = view::endpoint(&config).unwrap_or_default();
+    let network = view::kubernetes_network(&config);
     let root = KubernetesRootSecrets {
-        name: cluster.cluster_name.clone().unwrap_or_default(),
+        name: view::cluster_name(&config),
         endpoint: Url::parse(&endpoint),
         local_endpoint: Url::parse(&local_endpoint(&config)),
-        cert_sans: cluster
-            .api_server
-            .as_ref()
-            .map(|a| a.cert_sans.clone())
-            .unwrap_or_default(),
+        cert_sans: view::api_server(&config).cert_sans,
         api_server_ips: network
             .service_subnets
             .iter()
             .filter_map(|s| nth_address(s, 1))
             .collect(),
         dns_domain: network.dns_domain.clone(),
+        accepted_cas: trusted(&authority, &config),
         issuing_ca: authority,
-        accepted_cas,
-        service_account: service_account
+        service_account: view::service_account_key(&config)
             .context("cluster.serviceAccount.key is missing on a control plane")?
-            .0
             .into(),
-        aggregator_ca: cluster
-            .aggregator_ca
-            .clone()
-            .context("cluster.aggregatorCA is missing on a control plane")?,
+        aggregator_ca: view::aggregator_ca(&config).context("cluster.aggregatorCA is missing on a control plane")?,
         aes_cbc_encryption_secret: optional(cluster.aescbc_encryption_secret.as_ref())?,
         secretbox_encryption_secret: optional(cluster.secretbox_encryption_secret.as_ref())?,
         bootstrap_token_id,
         bootstrap_token_secret,
     };
     Ok(Outputs::one("k8s", root))
+}
+
+/// The authority and those that are trusted beside it.
+fn trusted(authority: &CertAndKey, config: &Config) -> Vec<AcceptedCA> {
+    let others = view::accepted_kubernetes_cas(config).into_iter();
+    std::iter::once(authority.crt.clone())
+        .chain(others)
+        .map(|crt| AcceptedCA { crt })
+        .collect()
 }
 
 fn optional(secret: Option<&pki::Secret>) -> anyhow::Result<String> {
@@ -137,23 +125,11 @@ fn optional(secret: Option<&pki::Secret>) -> anyhow::Result<String> {
 /// What the kubelet joins with.
 pub fn kubelet_secrets(config: One<MachineConfig>) -> anyhow::Result<Outputs<KubeletSecrets>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster() else {
-        return Ok(Outputs::none());
-    };
-    let authority: &CertAndKey = cluster
-        .ca
-        .as_ref()
+    let authority = view::kubernetes_ca(&config)
+        .filter(|authority| !authority.crt.is_empty())
         .context("cluster.ca is missing: the kubelet cannot trust the API")?;
     let (bootstrap_token_id, bootstrap_token_secret) = bootstrap_token(&config)?;
-    let mut accepted_cas = vec![AcceptedCA {
-        crt: authority.crt.clone(),
-    }];
-    accepted_cas.extend(
-        cluster
-            .accepted_cas
-            .iter()
-            .filter_map(|ca| Some(AcceptedCA { crt: ca.crt.clone()?.0 })),
-    );
+    let accepted_cas = trusted(&authority, &config);
     let secrets = KubeletSecrets {
         endpoint: Url::parse(&local_endpoint(&config)),
         accepted_cas,
@@ -177,18 +153,11 @@ fn bootstrap_token(config: &Config) -> anyhow::Result<(String, String)> {
 
 /// Where programs of this node reach the Kubernetes API: the local balancer, or the cluster's endpoint without one.
 pub fn local_endpoint(config: &Config) -> String {
-    let prism = config
-        .machine()
-        .and_then(|m| m.features.as_ref())
-        .and_then(|f| f.kube_prism.as_ref());
-    if prism.and_then(|p| p.enabled).unwrap_or_default() {
-        return format!("https://127.0.0.1:{}", prism.and_then(|p| p.port).unwrap_or(7445));
+    let prism = view::kube_prism(config);
+    if prism.enabled {
+        return format!("https://127.0.0.1:{}", prism.port);
     }
-    config
-        .cluster()
-        .and_then(|c| c.control_plane.as_ref())
-        .and_then(|c| c.endpoint.clone())
-        .unwrap_or_default()
+    view::endpoint(config).unwrap_or_default()
 }
 
 /// The address at a position of a subnet ("10.96.0.0/12", 10 → 10.96.0.10).

@@ -5,12 +5,13 @@ use resource::{All, One, Outputs};
 use super::containerd;
 use super::etcd::LAUNCH;
 use super::kubernetes_certificates::KUBELET_IDENTITY;
+use super::trust::CONTAINERD_BUNDLE;
 use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
 use crate::resources::etcd::EtcdSpec;
 use crate::resources::k8s::{KubeletSpec, Nodename};
-use crate::resources::keelson::{DesiredService, EtcdLaunch, FileSetStatus, KubeletJoin};
+use crate::resources::keelson::{DesiredService, EtcdLaunch, FileSetStatus, FileSpec, KubeletJoin};
 use crate::resources::network::NetworkStatus;
-use crate::resources::runtime::MaintenanceServiceConfig;
+use crate::resources::runtime::{Environment, MaintenanceServiceConfig};
 use crate::resources::secrets::{ApiCertificates, TrustdCertificates};
 use crate::resources::v1alpha1::TimeStatus;
 use crate::services::spec::{Cgroup, Health, Mount, ServiceSpec};
@@ -60,10 +61,15 @@ pub fn gates(
     trustd: Option<One<TrustdCertificates>>,
     network: Option<One<NetworkStatus>>,
     time: Option<One<TimeStatus>>,
+    environment: One<Environment>,
 ) -> Outputs<DesiredService> {
     let conditions = Conditions {
         network: network.as_deref(),
         time: time.as_deref(),
+    };
+    let environment = |spec: ServiceSpec| ServiceSpec {
+        env: environment.variables.clone(),
+        ..spec
     };
     let mut services = Outputs::none();
     if kind.is_none() && maintenance.is_none() {
@@ -80,10 +86,10 @@ pub fn gates(
         (Some(_), true) => Some(crate::gates::apid::FORWARD),
         (Some(_), false) => None,
     };
-    services.insert("apid", service(apid(waiting, flag)));
+    services.insert("apid", service(environment(apid(waiting, flag))));
     if control_plane {
         let waiting = missing(conditions.missing(), &[(trustd.is_some(), "trustd certificates")]);
-        services.insert("trustd", service(trustd_service(waiting)));
+        services.insert("trustd", service(environment(trustd_service(waiting))));
     }
     services
 }
@@ -144,6 +150,8 @@ pub fn container_runtime(
     _kind: One<MachineTypeResource>,
     files: All<FileSetStatus>,
     network: Option<One<NetworkStatus>>,
+    environment: One<Environment>,
+    trusted: All<FileSpec>,
 ) -> Outputs<DesiredService> {
     let conditions = Conditions {
         network: network.as_deref(),
@@ -151,6 +159,10 @@ pub fn container_runtime(
     };
     let network: Vec<String> = conditions.missing().into_iter().filter(|m| m == "network").collect();
     let set = files.get("containerd");
+    let mut env = environment.variables.clone();
+    if trusted.get(CONTAINERD_BUNDLE).is_some() {
+        env.push(format!("SSL_CERT_FILE={CONTAINERD_BUNDLE}"));
+    }
     let spec = ServiceSpec {
         waiting_for: missing(network, &[(set.is_some(), "containerd configuration")]),
         args: vec![
@@ -158,7 +170,7 @@ pub fn container_runtime(
             "--config".to_owned(),
             containerd::CONFIG.to_owned(),
         ],
-        env: vec![path_variable()],
+        env,
         cgroup: Cgroup {
             path: "/podruntime/runtime".to_owned(),
             memory_min: 196 * MIB,
@@ -176,11 +188,6 @@ pub fn container_runtime(
     Outputs::one("containerd", service(spec))
 }
 
-/// Where programs of the node's root are found.
-fn path_variable() -> String {
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()
-}
-
 /// etcd, on control planes: from its image, as its own user.
 pub fn etcd(
     kind: One<MachineTypeResource>,
@@ -189,6 +196,7 @@ pub fn etcd(
     files: All<FileSetStatus>,
     network: Option<One<NetworkStatus>>,
     time: Option<One<TimeStatus>>,
+    environment: One<Environment>,
 ) -> anyhow::Result<Outputs<DesiredService>> {
     if kind.0 != MachineKind::ControlPlane {
         return Ok(Outputs::none());
@@ -208,7 +216,7 @@ pub fn etcd(
                 (launch.is_some(), "bootstrap (call it once, on one control plane)"),
             ],
         ),
-        env: vec![path_variable(), "GOMEMLIMIT=1GiB".to_owned()],
+        env: [vec!["GOMEMLIMIT=1GiB".to_owned()], environment.variables.clone()].concat(),
         user: ETCD_USER,
         mounts: vec![
             Mount::rw("/var/lib/etcd"),
@@ -238,6 +246,7 @@ pub fn etcd(
 }
 
 /// The kubelet: from its image, with the node's devices and everything that pods need mounted both ways.
+#[expect(clippy::too_many_arguments, reason = "each is an input; a signature is the wiring")]
 pub fn kubelet(
     kind: One<MachineTypeResource>,
     spec: Option<One<KubeletSpec>>,
@@ -246,6 +255,7 @@ pub fn kubelet(
     network: Option<One<NetworkStatus>>,
     time: Option<One<TimeStatus>>,
     join: Option<One<KubeletJoin>>,
+    environment: One<Environment>,
 ) -> Outputs<DesiredService> {
     let conditions = Conditions {
         network: network.as_deref(),
@@ -265,7 +275,7 @@ pub fn kubelet(
             ],
         ),
         depends_on: vec!["containerd".to_owned()],
-        env: vec![path_variable()],
+        env: environment.variables.clone(),
         mounts: kubelet_mounts(),
         cgroup: Cgroup {
             path: "/podruntime/kubelet".to_owned(),

@@ -56,9 +56,15 @@ pub fn audit_policy(policy: Option<&Value>) -> Value {
 /// `--encryption-provider-config`: what is written is encrypted with the first of the keys; all are read, and so is
 /// plain text, which is what was written before there was a key. Key names are part of what is stored: never change.
 ///
+/// A user's configuration is laid over it: its resources replace these, so the keys of what is stored have to be there.
+///
 /// # Errors
 /// A key is not text.
-pub fn encryption(secretbox: Option<&Secret>, aescbc: Option<&Secret>) -> Result<Secret, ::pki::Error> {
+pub fn encryption(
+    secretbox: Option<&Secret>,
+    aescbc: Option<&Secret>,
+    user: Option<&Value>,
+) -> Result<Secret, ::pki::Error> {
     let mut providers = Vec::new();
     for (provider, name, key) in [("secretbox", "key2", secretbox), ("aescbc", "key1", aescbc)] {
         if let Some(key) = key.filter(|k| !k.is_empty()) {
@@ -66,11 +72,14 @@ pub fn encryption(secretbox: Option<&Secret>, aescbc: Option<&Secret>) -> Result
         }
     }
     providers.push(json!({"identity": {}}));
-    let config = json!({
+    let mut config = json!({
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",
         "resources": [{"resources": ["secrets"], "providers": providers}],
     });
+    if let Some(user) = user {
+        merge(&mut config, user);
+    }
     Ok(Secret::from(config.to_string()))
 }
 
@@ -115,17 +124,21 @@ pub fn authorization(version: Version, chain: &[Authorizer]) -> Value {
 }
 
 /// `--authentication-config`: without credentials one may ask for health, and nothing else. So probes of the kubelet
-/// and of load balancers work while everything else needs a name.
-pub fn authentication(version: Version) -> Value {
+/// and of load balancers work while everything else needs a name. A user's configuration is laid over it.
+pub fn authentication(version: Version, user: Option<&Value>) -> Value {
     let api = if version < Version::new(1, 34) { "v1beta1" } else { "v1" };
-    json!({
+    let mut config = json!({
         "apiVersion": format!("apiserver.config.k8s.io/{api}"),
         "kind": "AuthenticationConfiguration",
         "anonymous": {
             "enabled": true,
             "conditions": [{"path": "/livez"}, {"path": "/readyz"}, {"path": "/healthz"}],
         },
-    })
+    });
+    if let Some(user) = user {
+        merge(&mut config, user);
+    }
+    config
 }
 
 /// The scheduler's configuration with the user's merged over it; how it reaches the API server stays ours.
@@ -160,7 +173,7 @@ mod tests {
     #[test]
     fn secrets_are_written_encrypted_and_read_also_plain() {
         let (new, old) = (Secret::from("bmV3".to_owned()), Secret::from("b2xk".to_owned()));
-        let text = encryption(Some(&new), Some(&old)).unwrap();
+        let text = encryption(Some(&new), Some(&old), None).unwrap();
         let config: Value = serde_json::from_slice(text.expose()).unwrap();
         assert_eq!(
             config["resources"][0]["providers"],

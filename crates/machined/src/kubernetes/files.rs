@@ -66,6 +66,8 @@ pub struct Secrets<'a> {
     pub secretbox: Option<&'a Secret>,
     /// `cluster.aescbcEncryptionSecret`
     pub aescbc: Option<&'a Secret>,
+    /// `KubeEtcdEncryptionConfig`, laid over what is made of the keys.
+    pub encryption: Option<&'a Value>,
     /// The controller manager's kubeconfig.
     pub controller_manager_kubeconfig: &'a Secret,
     /// The scheduler's kubeconfig.
@@ -90,7 +92,7 @@ pub fn secrets(from: &Secrets<'_>) -> Result<Vec<File>, ::pki::Error> {
         server("service-account.pub", Secret::from(public)),
         server(
             "encryptionconfig.yaml",
-            configs::encryption(from.secretbox, from.aescbc)?,
+            configs::encryption(from.secretbox, from.aescbc, from.encryption)?,
         ),
         // Pods trust all authorities, while one of them signs: so a rotation can overlap.
         manager("ca.crt", bytes(from.accepted_cas)),
@@ -133,6 +135,8 @@ pub struct Configs<'a> {
     pub admission: &'a [AdmissionPlugin],
     /// `cluster.apiServer.auditPolicy`
     pub audit_policy: Option<&'a Value>,
+    /// `KubeAuthenticationConfig`, laid over the system's own.
+    pub authentication: Option<&'a Value>,
     /// The whole chain; see [`configs::authorizers`].
     pub authorizers: &'a [Authorizer],
     /// `cluster.scheduler.config`
@@ -152,7 +156,10 @@ pub fn configs(from: &Configs<'_>) -> Vec<File> {
             "authorization-config.yaml",
             configs::authorization(from.version, from.authorizers),
         ),
-        server("authentication-config.yaml", configs::authentication(from.version)),
+        server(
+            "authentication-config.yaml",
+            configs::authentication(from.version, from.authentication),
+        ),
         File::new(
             SCHEDULER_CONFIG,
             "scheduler-config.yaml",

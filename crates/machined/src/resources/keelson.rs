@@ -93,3 +93,39 @@ pub struct KubeletJoin {
     #[field(1)]
     pub ready: bool,
 }
+
+/// What keeps a manifest from being applied; there is none where all is well.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(
+    type = "ManifestProblems.kubernetes.keelson.dev",
+    namespace = "controlplane",
+    column("Stage" = "{.stage}"),
+    column("Error" = "{.error}")
+)]
+pub struct ManifestProblem {
+    /// "fetch", "read" or "apply".
+    #[field(1)]
+    pub stage: String,
+    /// Why, at the last try.
+    #[field(2)]
+    pub error: String,
+}
+
+/// A file of `machine.files`, by its path.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(
+    type = "MachineFileStatuses.files.keelson.dev",
+    namespace = "files",
+    column("Ready" = "{.ready}"),
+    column("Error" = "{.error}")
+)]
+pub struct MachineFileStatus {
+    /// It is as the configuration wants it.
+    #[field(1)]
+    pub ready: bool,
+    /// Why not.
+    #[field(2)]
+    pub error: String,
+}

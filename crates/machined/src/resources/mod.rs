@@ -88,6 +88,9 @@ pub fn register(store: &Store) {
             NodeAnnotationSpec NodeCordonedSpec NodeIP NodeIPConfig NodeLabelSpec NodeStatus NodeTaintSpec Nodename
             SchedulerConfig SecretStatus StaticPod StaticPodServerStatus StaticPodStatus
         }
+        keelson {
+            MachineFileStatus ManifestProblem
+        }
         kubespan {
             KubeSpanConfig KubeSpanEndpoint KubeSpanIdentity KubeSpanPeerSpec KubeSpanPeerStatus
         }

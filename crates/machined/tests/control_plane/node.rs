@@ -133,6 +133,7 @@ impl Node {
             service_account_key: &service_account_key,
             secretbox: Some(&secretbox),
             aescbc: None,
+            encryption: None,
             controller_manager_kubeconfig: &kubeconfig(certificates::Client::ControllerManager),
             scheduler_kubeconfig: &kubeconfig(certificates::Client::Scheduler),
         })
@@ -141,6 +142,7 @@ impl Node {
             version: Version::new(1, 37),
             admission: &configs::default_admission(),
             audit_policy: None,
+            authentication: None,
             authorizers: &configs::authorizers(&[]),
             scheduler: &serde_json::Map::new(),
         });

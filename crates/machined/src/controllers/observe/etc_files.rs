@@ -12,11 +12,12 @@ use config::view::{self, ExtraHost};
 use resource::types::Prefix;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 
-use super::resolvers::ResolvConf;
+use super::resolvers::{ResolvConf, remembering};
+use crate::controllers::host_dns;
 use crate::machine_config::parsed;
 use crate::resources::config::MachineConfig;
 use crate::resources::files::{EtcFileSpec, EtcFileStatus};
-use crate::resources::network::{ConfigLayer, HostnameStatus, NodeAddress, ResolverSpec};
+use crate::resources::network::{ConfigLayer, DNSResolveCache, HostnameStatus, NodeAddress, ResolverSpec};
 
 /// The files of names. Resolvers that came with the platform stand in its own file, which then stays word for word.
 pub fn etc_files(
@@ -25,6 +26,7 @@ pub fn etc_files(
     addresses: All<NodeAddress>,
     resolvers: One<ResolverSpec>,
     config: Option<One<MachineConfig>>,
+    caches: All<DNSResolveCache>,
 ) -> anyhow::Result<Outputs<EtcFileSpec>> {
     let extra = match &config {
         Some(config) => view::extra_hosts(&*parsed(config)?),
@@ -36,10 +38,14 @@ pub fn etc_files(
         .unwrap_or_default();
     let given = resolvers.layer == ConfigLayer::Platform
         && ResolvConf::parse(platform_resolv_conf).search == resolvers.search_domains;
-    let resolv_conf = if given {
+    let resolv_conf = if host_dns::answers(&caches, host_dns::LOCAL) {
+        let rendered = ResolvConf::render(&[host_dns::LOCAL.into()], &resolvers.search_domains);
+        remembering(platform_resolv_conf, &rendered)
+    } else if given {
         platform_resolv_conf.to_owned()
     } else {
-        ResolvConf::render(&resolvers.dns_servers, &resolvers.search_domains)
+        let rendered = ResolvConf::render(&resolvers.dns_servers, &resolvers.search_domains);
+        remembering(platform_resolv_conf, &rendered)
     };
     let file = |contents: String| EtcFileSpec {
         contents,
@@ -137,6 +143,10 @@ mod tests {
         "apiVersion: v1alpha1\nkind: StaticHostConfig\nname: 10.9.9.9\nhostnames:\n    - reg.example\n    - reg\n";
 
     fn files(layer: ConfigLayer, domainname: &str) -> Outputs<EtcFileSpec> {
+        with_caches(layer, domainname, All::from([] as [(&str, DNSResolveCache); 0]))
+    }
+
+    fn with_caches(layer: ConfigLayer, domainname: &str, caches: All<DNSResolveCache>) -> Outputs<EtcFileSpec> {
         let hostname = HostnameStatus {
             hostname: "one".into(),
             domainname: domainname.into(),
@@ -158,6 +168,7 @@ mod tests {
             addresses,
             One::from(resolvers),
             config,
+            caches,
         )
         .unwrap()
     }
@@ -175,7 +186,22 @@ mod tests {
     fn the_platforms_resolvers_stay_word_for_word() {
         let text = |layer| files(layer, "").get("resolv.conf").unwrap().contents.clone();
         assert_eq!(text(ConfigLayer::Platform), "# given\n");
-        assert_eq!(text(ConfigLayer::Configuration), "nameserver 10.5.0.1\n");
+        assert!(text(ConfigLayer::Configuration).ends_with("\nnameserver 10.5.0.1\n"));
+    }
+
+    #[test]
+    fn programs_of_the_node_ask_its_own_server_once_it_answers() {
+        let text = |statuses: [&str; 2]| {
+            let cache = |status: &str| DNSResolveCache { status: status.into() };
+            let caches = All::from([
+                ("tcp-127.0.0.53:53", cache(statuses[0])),
+                ("udp-127.0.0.53:53", cache(statuses[1])),
+            ]);
+            let files = with_caches(ConfigLayer::Platform, "", caches);
+            files.get("resolv.conf").unwrap().contents.clone()
+        };
+        assert!(text(["running", "running"]).ends_with("\nnameserver 127.0.0.53\n"));
+        assert_eq!(text(["running", "listen on 127.0.0.53:53: in use"]), "# given\n");
     }
 
     #[test]

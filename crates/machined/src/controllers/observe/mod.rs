@@ -52,13 +52,15 @@ impl World {
     pub fn of_node(state: &Path) -> Self {
         let etc = Path::new("/etc");
         let resolv_conf = etc.join("resolv.conf");
-        let platform_resolv_conf = std::fs::read_to_string(&resolv_conf).unwrap_or_else(|error| {
-            tracing::debug!(
-                "the platform gave no resolvers: read {}: {error}",
-                resolv_conf.display()
-            );
-            String::new()
-        });
+        let platform_resolv_conf = std::fs::read_to_string(&resolv_conf)
+            .map(|text| resolvers::of_platform(&text))
+            .unwrap_or_else(|error| {
+                tracing::debug!(
+                    "the platform gave no resolvers: read {}: {error}",
+                    resolv_conf.display()
+                );
+                String::new()
+            });
         Self {
             state: state.to_owned(),
             etc: etc.to_owned(),
@@ -110,8 +112,8 @@ fn names(graph: Graph, world: &World) -> Graph {
         .derive("network.PodResolversController", resolvers::pod_resolv_conf)
         .derive(
             "network.EtcFileController",
-            move |hostname, addresses, resolvers, config| {
-                etc_files::etc_files(&resolv_conf, hostname, addresses, resolvers, config)
+            move |hostname, addresses, resolvers, config, caches| {
+                etc_files::etc_files(&resolv_conf, hostname, addresses, resolvers, config, caches)
             },
         )
         .reconcile("files.EtcFileController", etc_files::EtcFiles::new(&world.etc))

@@ -4,14 +4,15 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
 use config::view;
-use resource::{One, Outputs};
+use resource::{All, One, Outputs};
 
 use crate::controllers::files::file;
+use crate::controllers::host_dns;
 use crate::kubernetes::kubelet::POD_RESOLV_CONF;
 use crate::machine_config::parsed;
 use crate::resources::config::MachineConfig;
 use crate::resources::keelson::FileSpec;
-use crate::resources::network::{ConfigLayer, HostnameSpec, ResolverSpec, ResolverStatus};
+use crate::resources::network::{ConfigLayer, DNSResolveCache, HostnameSpec, ResolverSpec, ResolverStatus};
 
 /// Asked when nobody names another.
 pub const DEFAULT: [IpAddr; 2] = [
@@ -113,16 +114,40 @@ pub fn resolver_status(spec: One<ResolverSpec>) -> Outputs<ResolverStatus> {
     Outputs::one("resolvers", status)
 }
 
-/// What pods that use the node's resolvers are given (cluster DNS, first of all): a server on the node's loopback is
-/// not theirs to reach, and without any they would ask themselves.
-pub fn pod_resolv_conf(resolvers: One<ResolverStatus>) -> Outputs<FileSpec> {
+/// What pods that use the node's resolvers are given (cluster DNS, first of all): the node's own server, if it is there
+/// for them. A server on the node's loopback is not theirs to reach, and without any they would ask themselves.
+pub fn pod_resolv_conf(resolvers: One<ResolverStatus>, caches: All<DNSResolveCache>) -> Outputs<FileSpec> {
     let mut servers = resolvers.dns_servers.clone();
     servers.retain(|server| !server.is_loopback());
-    if servers.is_empty() {
+    if host_dns::answers(&caches, host_dns::FOR_PODS) {
+        servers = vec![host_dns::FOR_PODS.into()];
+    } else if servers.is_empty() {
         servers.extend(DEFAULT);
     }
     let text = ResolvConf::render(&servers, &resolvers.search_domains);
     Outputs::one(POD_RESOLV_CONF, file("resolvers", text, 0o644, 0))
+}
+
+/// Stands before each line of the platform's file in the node's own.
+const REMEMBERED: &str = "# platform: ";
+
+/// A text with the platform's file remembered in it: in a container the file outlasts the node's restart, and would be
+/// taken for the platform's word.
+pub fn remembering(platform: &str, text: &str) -> String {
+    let mut out = String::from("# Written by the node, which keeps here what the platform gave it.\n");
+    for line in platform.lines() {
+        let _ = writeln!(out, "{REMEMBERED}{line}");
+    }
+    out + text
+}
+
+/// What the platform said, of a file that the platform or the node wrote.
+pub fn of_platform(text: &str) -> String {
+    let remembered: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(REMEMBERED)).collect();
+    if remembered.is_empty() {
+        return text.to_owned();
+    }
+    remembered.join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -174,14 +199,51 @@ mod tests {
     }
 
     #[test]
+    fn what_the_platform_gave_is_still_known_after_a_restart() {
+        let platform = "nameserver 10.0.2.3\nsearch one\n";
+        let written = remembering(platform, "nameserver 127.0.0.53\n");
+        assert_eq!(of_platform(&written), platform);
+        assert_eq!(
+            of_platform(&remembering(&of_platform(&written), "nameserver 1.1.1.1\n")),
+            platform
+        );
+        assert_eq!(of_platform(platform), platform);
+        assert_eq!(
+            ResolvConf::parse(&written).servers,
+            ["127.0.0.53".parse::<IpAddr>().unwrap()]
+        );
+    }
+
+    #[test]
+    fn pods_are_sent_to_the_nodes_own_server_if_it_answers_them() {
+        let running = || DNSResolveCache {
+            status: "running".into(),
+        };
+        let caches = All::from([
+            ("tcp-169.254.116.108:53", running()),
+            ("udp-169.254.116.108:53", running()),
+        ]);
+        let status = ResolverStatus {
+            dns_servers: vec!["10.0.0.1".parse().unwrap()],
+            ..ResolverStatus::default()
+        };
+        let files = pod_resolv_conf(One::from(status), caches);
+        assert_eq!(
+            files.get(POD_RESOLV_CONF).unwrap().contents,
+            "nameserver 169.254.116.108\n"
+        );
+    }
+
+    #[test]
     fn pods_are_not_sent_to_the_nodes_loopback() {
+        let none = || All::from([] as [(&str, DNSResolveCache); 0]);
         let text = |servers: &[&str]| {
             let dns_servers = servers.iter().map(|server| server.parse().unwrap()).collect();
             let status = ResolverStatus {
                 dns_servers,
                 search_domains: vec!["a".into()],
             };
-            pod_resolv_conf(One::from(status))
+            pod_resolv_conf(One::from(status), none())
                 .get(POD_RESOLV_CONF)
                 .map(|file| file.contents.clone())
                 .unwrap()

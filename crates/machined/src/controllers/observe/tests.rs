@@ -45,10 +45,15 @@ fn world(root: &Path) -> World {
 fn graph(world: &World) -> Graph {
     let graph = Graph::new().shared::<FileSpec>(FileSpec::NAMESPACE);
     // Whatever of the rest the observers read.
-    let graph = graph.derive(
-        "network.NodeAddressController",
-        crate::controllers::addresses::node_addresses,
-    );
+    let graph = graph
+        .derive(
+            "network.NodeAddressSortAlgorithmController",
+            crate::controllers::addresses::sort_algorithm,
+        )
+        .derive(
+            "network.NodeAddressController",
+            crate::controllers::addresses::node_addresses,
+        );
     add(graph, world)
 }
 
