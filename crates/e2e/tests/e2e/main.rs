@@ -4,6 +4,7 @@
 
 mod changes;
 mod cluster;
+mod etcd;
 mod faults;
 mod high_availability;
 mod kubernetes;
@@ -42,6 +43,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     let shared: Vec<_> = [
         cluster::tests(),
         kubernetes::tests(),
+        etcd::tests(),
         refusals::tests(),
         faults::tests(),
         changes::tests(),
@@ -58,6 +60,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         cluster.destroy()?;
     }
     all(&(), &maintenance::tests(), filter, summary);
+    all(&(), &etcd::own_cluster_tests(), filter, summary);
     let trio = high_availability::tests();
     if any(&trio, filter, summary) {
         all(&high_availability::Trio::create()?, &trio, filter, summary);
