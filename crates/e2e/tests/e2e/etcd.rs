@@ -136,11 +136,19 @@ fn etcd_tells_which_downgrades_are_possible(c: &Cluster) -> Result<()> {
         .keelctl
         .run(&["-n", control_plane(), "etcd", "downgrade", "validate", "3.4"])?;
     ensure!(ran.code == Some(1), "{ran:?}");
-    let none = c.keelctl.run(&["-n", control_plane(), "etcd", "downgrade", "cancel"])?;
-    ensure!(none.code == Some(1), "{none:?}");
-    c.ask(control_plane(), &["etcd", "downgrade", "enable", "3.6"])?;
-    c.ask(control_plane(), &["etcd", "downgrade", "cancel"])?;
-    Ok(())
+    let enabled = c.ask(control_plane(), &["etcd", "downgrade", "enable", "3.6"])?;
+    ensure!(enabled.contains("downgrade enable success"), "{enabled}");
+    let cancelled = c.ask(control_plane(), &["etcd", "downgrade", "cancel"])?;
+    ensure!(cancelled.contains("downgrade cancel success"), "{cancelled}");
+    eventually(
+        "etcd's storage to be of its own version",
+        Duration::from_secs(60),
+        || {
+            let status = c.ask(control_plane(), &["etcd", "status"])?;
+            ensure!(status.contains("3.7.0") && !status.contains("3.6"), "{status}");
+            Ok(())
+        },
+    )
 }
 
 fn a_snapshot_is_not_restored_over_a_running_etcd(c: &Cluster) -> Result<()> {

@@ -26,7 +26,7 @@ pub enum EtcdAction {
     },
     /// Rewrite the database without unused space, one node after the other
     Defrag,
-    /// Take part with members of an older version
+    /// Prepare the cluster for going back to an older version of etcd
     Downgrade {
         /// What to do.
         #[command(subcommand)]

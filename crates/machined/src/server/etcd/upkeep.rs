@@ -97,10 +97,10 @@ pub async fn enable_downgrade(node: &Node, version: &str) -> Result<proto::EtcdD
     }))
 }
 
-/// Ends that.
+/// Ends that, if it was so.
 ///
 /// # Errors
-/// No downgrade is enabled, or as [`alarms`].
+/// As [`alarms`].
 pub async fn cancel_downgrade(node: &Node) -> Result<proto::EtcdDowngradeCancelResponse, Status> {
     let cluster_downgrade = downgrade(node, DowngradeAction::Cancel, "").await?;
     Ok(proto::EtcdDowngradeCancelResponse::of(proto::EtcdDowngradeCancel {
