@@ -165,6 +165,22 @@ impl Session {
         (good, failures)
     }
 
+    /// Makes a call for one node after the other, each when the one before was answered; else as [`Session::each`].
+    pub async fn in_turn<T, F>(&self, call: impl Fn(Client) -> F) -> (Vec<(String, T)>, Failures)
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let mut good = Vec::new();
+        let mut failures = Failures::default();
+        for target in &self.targets {
+            match call(target.client.clone()).await {
+                Ok(answer) => good.push((target.node.clone(), answer)),
+                Err(status) => failures.0.push((target.node.clone(), status)),
+            }
+        }
+        (good, failures)
+    }
+
     /// Makes a streaming call for every node and mixes the streams; each item comes with its node.
     pub async fn streams<T, F>(&self, call: impl Fn(Client) -> F) -> Mixed<T>
     where

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
 use pki::clientconfig::{ClientConfig, Context};
-use support::{BROKEN, Server};
+use support::{BOOTSTRAPPED, BROKEN, SHORT, SNAPSHOT, Server};
 
 struct Client {
     home: tempfile::TempDir,
@@ -231,4 +231,76 @@ fn the_configuration_of_a_node_is_patched_and_edited_in_place() {
         error.contains("still wrong") && error.contains("typ") && code == 1,
         "{error}"
     );
+}
+
+#[test]
+fn a_snapshot_takes_its_place_only_when_it_is_whole() {
+    let client = Client::new(true);
+    let file = client.home.path().join("db");
+    std::fs::write(&file, "old").unwrap();
+    let (_, error, code) = client.told(&format!("-n {SHORT} etcd snapshot db"));
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("SHA-256 is missing") && error.contains("nothing was saved"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), b"old");
+    let out = client.good("etcd snapshot db");
+    let expected = "etcd snapshot saved to \"db\" (45088 bytes)\n\
+                    snapshot info: hash 95096e4c, revision 153, total keys 150, total size 45056\n";
+    assert_eq!(out, expected);
+    assert_eq!(std::fs::read(&file).unwrap(), SNAPSHOT);
+    let names: Vec<_> = std::fs::read_dir(client.home.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().contains("part"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+    let (_, error, code) = client.told("-n a,b etcd snapshot db");
+    assert!(code == 1 && error.contains("multiple nodes"), "{error}");
+}
+
+#[test]
+fn a_snapshot_is_checked_before_it_is_sent_and_arrives_as_it_is() {
+    let client = Client::new(true);
+    std::fs::write(client.home.path().join("good"), SNAPSHOT).unwrap();
+    client.good("bootstrap --recover-from good");
+    let (_, error, code) = client.told(&format!("-n {BOOTSTRAPPED} bootstrap --recover-from good"));
+    assert!(code == 1 && error.contains("AlreadyExists"), "{error}");
+    let mut broken = SNAPSHOT.to_vec();
+    broken[5000] ^= 1;
+    std::fs::write(client.home.path().join("broken"), broken).unwrap();
+    let (_, error, code) = client.told("bootstrap --recover-from broken");
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("nothing was changed") && error.contains("SHA-256 is wrong"),
+        "{error}"
+    );
+}
+
+#[test]
+fn members_are_defragmented_one_after_the_other() {
+    let client = Client::new(true);
+    let (_, error, code) = client.told(&format!("-n {BROKEN},a,b etcd defrag"));
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("a: defragmented, 20 MB before and 20 MB now\nb: defragmented"),
+        "{error}"
+    );
+    assert!(error.contains("10.5.0.9: rpc error: code = Unavailable"), "{error}");
+    // One that may be busy still keeps the others from following.
+    let (_, error, code) = client.told(&format!("-n {SHORT},b etcd defrag"));
+    assert!(code == 1 && error.contains("b: rpc error: code = Aborted"), "{error}");
+    assert!(!error.contains("b: defragmented"), "{error}");
+}
+
+#[test]
+fn alarms_of_a_node_that_fails_do_not_hide_others() {
+    let client = Client::new(true);
+    let (out, error, code) = client.told(&format!("-n {BROKEN},10.5.0.2 etcd alarm list"));
+    assert_eq!(
+        out,
+        "NODE       MEMBER             ALARM\n10.5.0.2   000000000000001f   NOSPACE\n"
+    );
+    assert!(code == 1 && error.contains("10.5.0.9: rpc error"), "{error}");
 }

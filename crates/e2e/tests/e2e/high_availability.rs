@@ -14,8 +14,12 @@ pub fn tests() -> Vec<Test<Trio>> {
     tests![
         all_control_planes_are_voters_in_etcd,
         every_control_plane_serves_kubernetes,
+        leadership_is_handed_over,
+        members_are_defragmented_in_turn,
         the_others_serve_while_one_reboots,
+        a_control_plane_leaves_etcd_and_joins_again,
         a_control_plane_that_is_reset_leaves_etcd,
+        a_member_is_removed_by_another,
     ]
 }
 
@@ -104,6 +108,46 @@ fn every_control_plane_serves_kubernetes(trio: &Trio) -> Result<()> {
     Ok(())
 }
 
+/// What a member says of itself: its id, and its leader's.
+fn ids(trio: &Trio, node: u8) -> Result<(String, String)> {
+    let status = trio.ask(node, &["etcd", "status"])?;
+    let columns: Vec<&str> = status.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    // NODE, MEMBER, DB SIZE (two words), IN USE (three), LEADER
+    match (columns.get(1), columns.get(7)) {
+        (Some(member), Some(leader)) => Ok(((*member).to_owned(), (*leader).to_owned())),
+        _ => anyhow::bail!("{status}"),
+    }
+}
+
+fn leadership_is_handed_over(trio: &Trio) -> Result<()> {
+    let mut told = Vec::new();
+    for node in 0..3 {
+        let (member, leader) = ids(trio, node)?;
+        let address = Trio::node(node);
+        let ran = trio
+            .keelctl
+            .run(&["-n", &address, "-e", &address, "etcd", "forfeit-leadership"])?;
+        ensure!(ran.ok(), "{ran:?}");
+        ensure!(
+            ran.stderr.contains("is not the leader") == (member != leader),
+            "{ran:?}"
+        );
+        ensure!(ids(trio, node)?.1 != member, "{address} leads still");
+        told.push(ran.stderr);
+    }
+    ensure!(told.iter().any(|t| t.contains("the leader is now")), "{told:?}");
+    Ok(())
+}
+
+fn members_are_defragmented_in_turn(trio: &Trio) -> Result<()> {
+    let all: Vec<String> = (0..3).map(Trio::node).collect();
+    let ran = trio.keelctl.run(&["-n", &all.join(","), "etcd", "defrag"])?;
+    ensure!(ran.ok() && ran.stderr.matches(": defragmented").count() == 3, "{ran:?}");
+    let alarms = trio.keelctl.output(&["-n", &all.join(","), "etcd", "alarm", "list"])?;
+    ensure!(alarms.lines().count() == 1, "{alarms}");
+    Ok(())
+}
+
 fn the_others_serve_while_one_reboots(trio: &Trio) -> Result<()> {
     let started = || -> Result<String> { trio.ask(0, &["get", "version", "-o", "jsonpath={.metadata.created}"]) };
     let before = started()?;
@@ -119,6 +163,44 @@ fn the_others_serve_while_one_reboots(trio: &Trio) -> Result<()> {
     })?;
     trio.keelctl
         .output(&["-n", &Trio::node(1), "health", "--wait-timeout", "3m"])?;
+    Ok(())
+}
+
+fn a_control_plane_leaves_etcd_and_joins_again(trio: &Trio) -> Result<()> {
+    trio.ask(2, &["etcd", "leave"])?;
+    ensure!(voters(trio, 0)? == 2, "{}", trio.ask(0, &["etcd", "members"])?);
+    let etcd = trio.ask(2, &["service", "etcd"])?;
+    ensure!(etcd.contains("Waiting") && etcd.contains("has left etcd"), "{etcd}");
+    trio.kubectl(1, &["create", "configmap", "written-while-one-left"])?;
+    trio.ask(2, &["reboot", "--wait=false"])?;
+    eventually("the third member to be back", Duration::from_secs(120), || {
+        ensure!(voters(trio, 0)? == 3, "not all members");
+        trio.kubectl(2, &["get", "configmap", "written-while-one-left"])
+    })?;
+    Ok(())
+}
+
+/// Comes last: those that are left may be one.
+fn a_member_is_removed_by_another(trio: &Trio) -> Result<()> {
+    let before = voters(trio, 0)?;
+    let (gone, _) = ids(trio, 1)?;
+    let refusal = {
+        let address = Trio::node(1);
+        let itself = ["-n", &address, "-e", &address, "etcd", "remove-member", &gone];
+        trio.keelctl.run(&itself)?.refusal()?
+    };
+    ensure!(refusal.contains("etcd leave"), "{refusal}");
+    trio.ask(0, &["etcd", "remove-member", &gone])?;
+    ensure!(voters(trio, 0)? == before - 1, "{}", trio.ask(0, &["etcd", "members"])?);
+    let unknown = {
+        let address = Trio::node(0);
+        let again = ["-n", &address, "-e", &address, "etcd", "remove-member", &gone];
+        trio.keelctl.run(&again)?.refusal()?
+    };
+    ensure!(unknown.contains("NotFound"), "{unknown}");
+    eventually("the others to serve", Duration::from_secs(60), || {
+        trio.kubectl(0, &["create", "configmap", "written-without-it"])
+    })?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod changes;
 mod cluster;
 mod effects;
+mod etcd;
 mod faults;
 mod high_availability;
 mod kubernetes;
@@ -44,6 +45,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     let shared: Vec<_> = [
         cluster::tests(),
         kubernetes::tests(),
+        etcd::tests(),
         refusals::tests(),
         faults::tests(),
         changes::tests(),
@@ -62,6 +64,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     }
     all(&(), &maintenance::tests(), filter, summary);
     all(&(), &scarcity::tests(), filter, summary);
+    all(&(), &etcd::own_cluster_tests(), filter, summary);
     let trio = high_availability::tests();
     if any(&trio, filter, summary) {
         all(&high_availability::Trio::create()?, &trio, filter, summary);

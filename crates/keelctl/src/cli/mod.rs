@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod common;
+pub mod etcd;
 pub mod generate;
 pub mod node;
 pub mod pending;
@@ -54,7 +55,7 @@ pub enum Command {
     /// Edit the machine configuration of nodes with $EDITOR
     Edit(Node<node::Edit>),
     /// Manage etcd
-    Etcd(node::Etcd),
+    Etcd(etcd::Etcd),
     /// Print events as they happen
     Events(Node<node::Events>),
     /// Generate configurations, secrets, authorities, certificates and keys
@@ -347,7 +348,7 @@ mod tests {
     fn what_is_not_built_yet_is_known_with_any_flags() {
         for (line, name) in [
             ("keelctl upgrade -i image --preserve", "upgrade"),
-            ("keelctl etcd snapshot db", "etcd snapshot"),
+            ("keelctl image cache-create --images x", "image cache-create"),
             ("keelctl gen secureboot uki", "gen secureboot uki"),
             ("keelctl -n x du /var", "usage"),
         ] {

@@ -63,26 +63,6 @@ pub struct Dmesg {
     pub tail: bool,
 }
 
-/// `etcd`
-#[derive(Debug, Args)]
-pub struct Etcd {
-    /// How to reach nodes.
-    #[command(flatten)]
-    pub client: ClientFlags,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: EtcdAction,
-}
-
-/// What `etcd` can do.
-#[derive(Debug, Subcommand)]
-pub enum EtcdAction {
-    /// List the members
-    Members,
-    /// Show the status of members
-    Status,
-}
-
 /// `events`
 #[derive(Debug, Args)]
 pub struct Events {

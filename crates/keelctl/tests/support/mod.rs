@@ -27,6 +27,14 @@ pub struct Server {
 /// The node that cannot be reached.
 pub const BROKEN: &str = "10.5.0.9";
 
+/// The node whose streams end early.
+pub const SHORT: &str = "10.5.0.8";
+/// The node that took etcd's snapshots on.
+pub const BOOTSTRAPPED: &str = "10.5.0.7";
+
+/// A snapshot as etcd saved it.
+pub const SNAPSHOT: &[u8] = include_bytes!("../../../etcd-snapshot/tests/data/small.snapshot");
+
 struct Nodes;
 
 /// Whom the call is for; an error for the broken node.
@@ -115,6 +123,83 @@ impl MachineService for Nodes {
         Ok(Response::new(ApplyConfigurationResponse {
             messages: vec![message],
         }))
+    }
+
+    async fn etcd_alarm_list(&self, request: Request<()>) -> Result<Response<EtcdAlarmListResponse>, Status> {
+        node(&request)?;
+        let alarm = EtcdMemberAlarm {
+            member_id: 0x1f,
+            alarm: etcd_member_alarm::AlarmType::Nospace.into(),
+        };
+        let message = EtcdAlarm {
+            member_alarms: vec![alarm],
+            ..Default::default()
+        };
+        Ok(Response::new(EtcdAlarmListResponse {
+            messages: vec![message],
+        }))
+    }
+
+    async fn etcd_status(&self, request: Request<()>) -> Result<Response<EtcdStatusResponse>, Status> {
+        node(&request)?;
+        let message = EtcdStatus {
+            member_status: Some(EtcdMemberStatus {
+                db_size: 20_000_000,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        Ok(Response::new(EtcdStatusResponse {
+            messages: vec![message],
+        }))
+    }
+
+    async fn etcd_defragment(&self, request: Request<()>) -> Result<Response<EtcdDefragmentResponse>, Status> {
+        match node(&request)?.as_str() {
+            SHORT => Err(Status::deadline_exceeded("Timeout expired")),
+            _ => Ok(Response::new(EtcdDefragmentResponse::default())),
+        }
+    }
+
+    async fn etcd_snapshot(
+        &self,
+        request: Request<EtcdSnapshotRequest>,
+    ) -> Result<Response<tonic::codegen::BoxStream<Data>>, Status> {
+        let sent = match node(&request)?.as_str() {
+            SHORT => &SNAPSHOT[..SNAPSHOT.len() / 8192 * 4096],
+            _ => SNAPSHOT,
+        };
+        let piece = |bytes: &[u8]| Data {
+            metadata: None,
+            bytes: bytes.to_vec(),
+        };
+        Ok(stream(sent.chunks(1000).map(piece).collect()))
+    }
+
+    async fn etcd_recover(
+        &self,
+        request: Request<tonic::Streaming<Data>>,
+    ) -> Result<Response<EtcdRecoverResponse>, Status> {
+        if node(&request)? == BOOTSTRAPPED {
+            return Err(Status::already_exists("the cluster is already bootstrapped"));
+        }
+        let (mut pieces, mut received) = (request.into_inner(), Vec::new());
+        while let Some(piece) = pieces.message().await? {
+            received.extend(piece.bytes);
+        }
+        if received != SNAPSHOT {
+            return Err(Status::data_loss("not what was to be sent"));
+        }
+        Ok(Response::new(EtcdRecoverResponse::default()))
+    }
+
+    async fn bootstrap(&self, request: Request<BootstrapRequest>) -> Result<Response<BootstrapResponse>, Status> {
+        node(&request)?;
+        let asked = request.into_inner();
+        if !asked.recover_etcd || asked.recover_skip_hash_check {
+            return Err(Status::invalid_argument("asked for something else"));
+        }
+        Ok(Response::new(BootstrapResponse::default()))
     }
 
     async fn reboot(&self, _: Request<RebootRequest>) -> Result<Response<RebootResponse>, Status> {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::clients::cri::PodSandboxState;
 use crate::controllers::nodes;
 use crate::node::Node;
+use crate::resources::secrets::EtcdSecrets;
 use crate::sequence::{Ending, Phase, Request, Sequence};
 
 /// How long pods may take to end.
@@ -124,7 +125,14 @@ async fn stop_pods(node: &Node) -> anyhow::Result<()> {
 }
 
 async fn leave_etcd(node: &Node) -> anyhow::Result<()> {
-    crate::controllers::etcd::leave(node).await
+    // Without secrets this node never was a member; the only member's data is about to be wiped on purpose.
+    if node.store.list::<EtcdSecrets>().is_empty() {
+        return Ok(());
+    }
+    let departure = crate::server::etcd::membership::depart(node).await;
+    departure
+        .map(drop)
+        .map_err(|status| anyhow::anyhow!("{}", status.message()))
 }
 
 fn wipe() -> anyhow::Result<()> {

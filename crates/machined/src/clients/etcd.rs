@@ -16,14 +16,18 @@ pub mod proto {
     tonic::include_proto!("etcdserverpb");
 }
 
+use proto::alarm_request::AlarmAction;
 use proto::cluster_client::ClusterClient;
+pub use proto::downgrade_request::DowngradeAction;
 use proto::maintenance_client::MaintenanceClient;
-pub use proto::{Member, MemberAddResponse, StatusResponse};
+pub use proto::{AlarmMember, AlarmType, Member, MemberAddResponse, SnapshotResponse, StatusResponse};
 
 /// etcd's client port.
 const PORT: u16 = 2379;
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long rewriting the whole database may take.
+const DEFRAGMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A client of one etcd member.
 #[derive(Clone)]
@@ -37,10 +41,22 @@ impl Etcd {
     /// # Errors
     /// The certificates cannot be used.
     pub fn new(address: IpAddr, ca: &[u8], identity: &CertAndKey) -> anyhow::Result<Self> {
+        Self::with_timeout(address, ca, identity, CALL_TIMEOUT)
+    }
+
+    /// As [`Etcd::new`], for calls that rewrite or read the whole database.
+    ///
+    /// # Errors
+    /// The certificates cannot be used.
+    pub fn patient(address: IpAddr, ca: &[u8], identity: &CertAndKey) -> anyhow::Result<Self> {
+        Self::with_timeout(address, ca, identity, DEFRAGMENT_TIMEOUT)
+    }
+
+    fn with_timeout(address: IpAddr, ca: &[u8], identity: &CertAndKey, timeout: Duration) -> anyhow::Result<Self> {
         let tls = pki::tls::client_config(ca, Some(identity)).context("make the TLS client of etcd")?;
         let connector = TlsConnector::from(std::sync::Arc::new(tls));
         let endpoint = Endpoint::from_static("http://etcd")
-            .timeout(CALL_TIMEOUT)
+            .timeout(timeout)
             .connect_timeout(CALL_TIMEOUT);
         let channel = endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let connector = connector.clone();
@@ -55,6 +71,10 @@ impl Etcd {
 
     fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel.clone())
+    }
+
+    fn maintenance(&self) -> MaintenanceClient<Channel> {
+        MaintenanceClient::new(self.channel.clone())
     }
 
     /// The members; with `linearizable` as the majority knows them.
@@ -77,8 +97,8 @@ impl Etcd {
     /// # Errors
     /// etcd does not answer.
     pub async fn status(&self) -> anyhow::Result<StatusResponse> {
-        let mut client = MaintenanceClient::new(self.channel.clone());
-        Ok(client
+        Ok(self
+            .maintenance()
             .status(proto::StatusRequest {})
             .await
             .context("ask etcd for its status")?
@@ -124,5 +144,85 @@ impl Etcd {
             .await
             .with_context(|| format!("remove etcd member {id:x}"))?;
         Ok(())
+    }
+
+    /// Hands leadership to another member. Only the leader can.
+    ///
+    /// # Errors
+    /// etcd does not answer, or the other one is not fit to lead.
+    pub async fn move_leader(&self, to: u64) -> anyhow::Result<()> {
+        self.maintenance()
+            .move_leader(proto::MoveLeaderRequest { target_id: to })
+            .await
+            .with_context(|| format!("hand etcd's leadership to member {to:x}"))?;
+        Ok(())
+    }
+
+    /// The alarms of all members.
+    ///
+    /// # Errors
+    /// etcd does not answer.
+    pub async fn alarms(&self) -> anyhow::Result<Vec<AlarmMember>> {
+        self.alarm(AlarmAction::Get, AlarmMember::default())
+            .await
+            .context("list etcd's alarms")
+    }
+
+    /// Disarms one alarm; gives what was disarmed.
+    ///
+    /// # Errors
+    /// etcd does not answer.
+    pub async fn disarm(&self, alarm: AlarmMember) -> anyhow::Result<Vec<AlarmMember>> {
+        self.alarm(AlarmAction::Deactivate, alarm)
+            .await
+            .with_context(|| format!("disarm the alarm of etcd member {:x}", alarm.member_id))
+    }
+
+    async fn alarm(&self, action: AlarmAction, alarm: AlarmMember) -> Result<Vec<AlarmMember>, tonic::Status> {
+        let request = proto::AlarmRequest {
+            action: action.into(),
+            member_id: alarm.member_id,
+            alarm: alarm.alarm,
+        };
+        Ok(self.maintenance().alarm(request).await?.into_inner().alarms)
+    }
+
+    /// Rewrites the member's database without the holes in it; the member answers nobody meanwhile.
+    ///
+    /// # Errors
+    /// etcd does not answer, or cannot do it.
+    pub async fn defragment(&self) -> anyhow::Result<()> {
+        self.maintenance()
+            .defragment(proto::DefragmentRequest {})
+            .await
+            .context("defragment etcd's database")?;
+        Ok(())
+    }
+
+    /// The member's database as it is now, in pieces; the last 32 bytes are the SHA-256 of those before.
+    ///
+    /// # Errors
+    /// etcd does not answer.
+    pub async fn snapshot(&self) -> anyhow::Result<tonic::Streaming<SnapshotResponse>> {
+        let answer = self.maintenance().snapshot(proto::SnapshotRequest {}).await;
+        Ok(answer.context("take a snapshot of etcd")?.into_inner())
+    }
+
+    /// Validates, enables or cancels a downgrade of the cluster; gives the cluster's version.
+    ///
+    /// # Errors
+    /// etcd does not answer, or refuses.
+    pub async fn downgrade(&self, action: DowngradeAction, version: &str) -> anyhow::Result<String> {
+        let request = proto::DowngradeRequest {
+            action: action.into(),
+            version: version.to_owned(),
+        };
+        let what = || match action {
+            DowngradeAction::Validate => format!("ask whether etcd can be downgraded to {version}"),
+            DowngradeAction::Enable => format!("enable the downgrade of etcd to {version}"),
+            DowngradeAction::Cancel => "cancel the downgrade of etcd".to_owned(),
+        };
+        let answer = self.maintenance().downgrade(request).await.with_context(what)?;
+        Ok(answer.into_inner().version)
     }
 }

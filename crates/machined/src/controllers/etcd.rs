@@ -25,6 +25,8 @@ use crate::resources::secrets::{EtcdRootSecrets, EtcdSecrets};
 
 /// The launch that a person asked for.
 pub const BOOTSTRAP: &str = "bootstrap";
+/// Says that this node left etcd: nothing is launched before the next boot.
+pub const LEFT: &str = "left";
 /// The launch in effect.
 pub const LAUNCH: &str = "etcd";
 /// Time between two tries to join, or to be promoted.
@@ -198,6 +200,9 @@ impl Reconcile for Launch {
         (spec, launches, members, root, secrets): LaunchInputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        if launches.get(LEFT).is_some() {
+            return Ok(Outcome::done(Outputs::none()));
+        }
         if let Some(launch) = launches.get(LAUNCH) {
             // Decided once per boot: the arguments only matter to the first start.
             return Ok(Outcome::done(Outputs::one(LAUNCH, launch.spec().clone())));
@@ -306,27 +311,4 @@ impl Reconcile for Membership {
         }
         Ok(Outcome::done(outputs).requeue(RETRY))
     }
-}
-
-/// Takes this node's member out of the cluster, unless it is the only one: then its data is all there is.
-///
-/// # Errors
-/// etcd does not answer, or refuses.
-pub async fn leave(node: &crate::node::Node) -> anyhow::Result<()> {
-    let Some(root) = node.store.list::<EtcdRootSecrets>().into_iter().next() else {
-        return Ok(());
-    };
-    let Some(secrets) = node.store.list::<EtcdSecrets>().into_iter().next() else {
-        return Ok(());
-    };
-    if !data_exists() {
-        return Ok(());
-    }
-    let local = Etcd::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &root.etcd_ca.crt, &secrets.etcd_admin)?;
-    let id = local.status().await?.header.map(|h| h.member_id).unwrap_or_default();
-    let members = local.members(true).await?;
-    if members.iter().any(|m| m.id != id) {
-        local.remove(id).await?;
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use resource::{All, One, Outputs};
 
 use super::containerd;
-use super::etcd::LAUNCH;
+use super::etcd::{LAUNCH, LEFT};
 use super::kubernetes_certificates::KUBELET_IDENTITY;
 use super::trust::CONTAINERD_BUNDLE;
 use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
@@ -207,13 +207,18 @@ pub fn etcd(
     };
     let launch = launches.get(LAUNCH);
     let set = files.get("etcd");
+    let launching = if launches.get(LEFT).is_some() {
+        "a reboot or a reset (this node has left etcd)"
+    } else {
+        "bootstrap (call it once, on one control plane)"
+    };
     let mut etcd = ServiceSpec {
         waiting_for: missing(
             conditions.missing(),
             &[
                 (spec.is_some(), "etcd spec"),
                 (set.is_some(), "etcd certificates"),
-                (launch.is_some(), "bootstrap (call it once, on one control plane)"),
+                (launch.is_some(), launching),
             ],
         ),
         env: [vec!["GOMEMLIMIT=1GiB".to_owned()], environment.variables.clone()].concat(),

@@ -66,7 +66,8 @@ pub struct HostCapability {
     column("Initial Cluster" = "{.initialCluster}")
 )]
 pub struct EtcdLaunch {
-    /// "new" (bootstrapped here), "joining" (added to others), "existing" (its data is on disk).
+    /// "new" (bootstrapped here), "recovered" (from a snapshot), "joining" (added to others), "existing" (its data is
+    /// on disk), "left".
     #[field(1)]
     pub state: String,
     /// etcd's `--initial-cluster`.

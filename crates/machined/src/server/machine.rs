@@ -15,12 +15,16 @@ type Stream<T> = Result<Response<BoxStream<T>>, Status>;
 /// The service.
 pub struct Machine {
     node: Node,
+    turns: etcd::Turns,
 }
 
 impl Machine {
     /// The machine API of a node.
     pub fn new(node: Node) -> Self {
-        Self { node }
+        Self {
+            node,
+            turns: etcd::Turns::default(),
+        }
     }
 }
 
@@ -110,7 +114,7 @@ impl MachineService for Machine {
     }
 
     async fn bootstrap(&self, request: Request<proto::BootstrapRequest>) -> Answer<proto::BootstrapResponse> {
-        etcd::bootstrap(&self.node, &request.into_inner())
+        etcd::bootstrap::bootstrap(&self.node, &self.turns, &request.into_inner())
             .await
             .map(Response::new)
     }
@@ -130,6 +134,77 @@ impl MachineService for Machine {
 
     async fn etcd_status(&self, _: Request<()>) -> Answer<proto::EtcdStatusResponse> {
         etcd::status(&self.node).await.map(Response::new)
+    }
+
+    async fn etcd_alarm_list(&self, _: Request<()>) -> Answer<proto::EtcdAlarmListResponse> {
+        etcd::upkeep::alarms(&self.node).await.map(Response::new)
+    }
+
+    async fn etcd_alarm_disarm(&self, _: Request<()>) -> Answer<proto::EtcdAlarmDisarmResponse> {
+        etcd::upkeep::disarm(&self.node).await.map(Response::new)
+    }
+
+    async fn etcd_defragment(&self, _: Request<()>) -> Answer<proto::EtcdDefragmentResponse> {
+        etcd::upkeep::defragment(&self.node, &self.turns)
+            .await
+            .map(Response::new)
+    }
+
+    async fn etcd_downgrade_validate(
+        &self,
+        request: Request<proto::EtcdDowngradeValidateRequest>,
+    ) -> Answer<proto::EtcdDowngradeValidateResponse> {
+        etcd::upkeep::validate_downgrade(&self.node, &request.into_inner().version)
+            .await
+            .map(Response::new)
+    }
+
+    async fn etcd_downgrade_enable(
+        &self,
+        request: Request<proto::EtcdDowngradeEnableRequest>,
+    ) -> Answer<proto::EtcdDowngradeEnableResponse> {
+        etcd::upkeep::enable_downgrade(&self.node, &request.into_inner().version)
+            .await
+            .map(Response::new)
+    }
+
+    async fn etcd_downgrade_cancel(&self, _: Request<()>) -> Answer<proto::EtcdDowngradeCancelResponse> {
+        etcd::upkeep::cancel_downgrade(&self.node).await.map(Response::new)
+    }
+
+    async fn etcd_forfeit_leadership(
+        &self,
+        _: Request<proto::EtcdForfeitLeadershipRequest>,
+    ) -> Answer<proto::EtcdForfeitLeadershipResponse> {
+        etcd::membership::forfeit(&self.node).await.map(Response::new)
+    }
+
+    async fn etcd_leave_cluster(
+        &self,
+        _: Request<proto::EtcdLeaveClusterRequest>,
+    ) -> Answer<proto::EtcdLeaveClusterResponse> {
+        etcd::membership::leave(&self.node, &self.turns)
+            .await
+            .map(Response::new)
+    }
+
+    async fn etcd_remove_member_by_id(
+        &self,
+        request: Request<proto::EtcdRemoveMemberByIdRequest>,
+    ) -> Answer<proto::EtcdRemoveMemberByIdResponse> {
+        etcd::membership::remove(&self.node, request.into_inner().member_id)
+            .await
+            .map(Response::new)
+    }
+
+    async fn etcd_snapshot(&self, _: Request<proto::EtcdSnapshotRequest>) -> Stream<Data> {
+        etcd::snapshot::save(&self.node).await
+    }
+
+    async fn etcd_recover(&self, request: Request<tonic::Streaming<Data>>) -> Answer<proto::EtcdRecoverResponse> {
+        etcd::snapshot::upload(&self.node, &self.turns, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn reboot(&self, request: Request<proto::RebootRequest>) -> Answer<proto::RebootResponse> {

@@ -26,6 +26,9 @@ const RESTART_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duratio
 /// A service that ran this long starts again after the first pause.
 const SETTLED: Duration = Duration::from_secs(30);
 
+/// How long a program's output may take to arrive after its end.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// What is wanted of a service.
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Desired {
@@ -198,6 +201,25 @@ impl Supervisor {
                 tracing::warn!(service = id, "service did not end in time");
             }
         }
+    }
+
+    /// Runs a program to its end, as a service would run, with its output in that service's log.
+    ///
+    /// # Errors
+    /// It cannot be started, or fails; the last lines it printed are part of the error.
+    pub async fn run_once(&self, id: &str, spec: &ServiceSpec) -> anyhow::Result<()> {
+        let log = self.shared.logs.of(id);
+        let prepared = self.shared.runner.prepare(id, spec, &log).await?;
+        let mut process = self.shared.runner.start(id, spec, &prepared, &log).await?;
+        let exit = process.wait().await;
+        if exit.success {
+            return Ok(());
+        }
+        // Its last words may still be on their way through the pipe.
+        tokio::time::sleep(LAST_WORDS).await;
+        let lines = log.read(Some(3)).0;
+        let said: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(line)).collect();
+        anyhow::bail!("{}: {}", exit.text, said.join("; "))
     }
 
     /// Ends the tasks without ending the services' processes.

@@ -1,10 +1,14 @@
-//! `etcd members` and `etcd status`.
+//! `etcd`: members and status here, the rest in files of their own.
+
+mod membership;
+mod snapshot;
+mod upkeep;
 
 use anyhow::Result;
 use api::proto::machine::{EtcdMember, EtcdMemberListRequest, EtcdMemberStatus};
 
 use crate::Program;
-use crate::cli::node::{Etcd, EtcdAction};
+use crate::cli::etcd::{AlarmAction, Etcd, EtcdAction};
 use crate::output::{print, size, table::Table};
 use crate::session::{Session, block};
 
@@ -12,8 +16,18 @@ use crate::session::{Session, block};
 pub fn run(command: &Etcd, program: Program) -> Result<()> {
     block(async {
         let session = Session::open(&command.client, program)?;
-        match command.command {
+        match &command.command {
+            EtcdAction::Alarm { command } => match command {
+                AlarmAction::Disarm => upkeep::disarm(&session).await,
+                AlarmAction::List => upkeep::alarms(&session).await,
+            },
+            EtcdAction::Defrag => upkeep::defragment(&session).await,
+            EtcdAction::Downgrade { command } => upkeep::downgrade(&session, command).await,
+            EtcdAction::ForfeitLeadership => membership::forfeit(&session).await,
+            EtcdAction::Leave => membership::leave(&session).await,
             EtcdAction::Members => members(&session).await,
+            EtcdAction::RemoveMember { id } => membership::remove(&session, *id).await,
+            EtcdAction::Snapshot { path } => snapshot::save(&session, path.as_ref()).await,
             EtcdAction::Status => status(&session).await,
         }
     })
