@@ -5,6 +5,7 @@
 mod changes;
 mod cluster;
 mod faults;
+mod files;
 mod high_availability;
 mod kubernetes;
 mod maintenance;
@@ -44,6 +45,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         cluster::tests(),
         kubernetes::tests(),
         refusals::tests(),
+        files::tests(),
         faults::tests(),
         changes::tests(),
     ]

@@ -38,7 +38,7 @@ fn send(sink: &Sink<proto::FileInfo>, entry: &Entry, request: &proto::ListReques
         Err(error) => return sink.send(failure(&entry.path, &entry.relative, error)),
     };
     if !wanted(metadata, request) {
-        return Ok(());
+        return sink.check();
     }
     let mut info = info(entry, metadata);
     if request.report_xattrs {

@@ -37,6 +37,11 @@ impl<T> Sink<T> {
         self.0.blocking_send(Ok(item)).map_err(|_| Gone)
     }
 
+    /// For work that has nothing to send for long.
+    fn check(&self) -> Result<(), Gone> {
+        if self.0.is_closed() { Err(Gone) } else { Ok(()) }
+    }
+
     fn fail(&self, status: Status) -> Result<(), Gone> {
         self.0.blocking_send(Err(status)).map_err(|_| Gone)
     }
@@ -181,5 +186,18 @@ mod tests {
         drop(stream);
         // The sender is dropped with the thread's work.
         assert!(wait.await.map(|()| "sent").is_err());
+    }
+
+    #[tokio::test]
+    async fn work_that_sends_nothing_ends_too() {
+        let (ended, wait) = tokio::sync::oneshot::channel();
+        let stream = produce::<()>(move |sink| {
+            let _ended: tokio::sync::oneshot::Sender<()> = ended;
+            loop {
+                sink.check()?;
+            }
+        });
+        drop(stream);
+        assert!(wait.await.is_err());
     }
 }

@@ -64,6 +64,7 @@ impl Measure<'_> {
         let first = (root.to_owned(), PathBuf::new());
         self.enter(&mut levels, first, &metadata)?;
         while let Some(level) = levels.last_mut() {
+            self.sink.check()?;
             if let Some(name) = level.names.next() {
                 let (path, relative) = (level.path.join(&name), level.relative.join(&name));
                 let metadata = match std::fs::symlink_metadata(&path) {
