@@ -346,6 +346,8 @@ fn a_container_is_restarted(c: &Cluster) -> Result<()> {
         .run(&["-n", &node, "restart", "-k", "default/nobody"])?
         .refusal()?;
     ensure!(error.contains("containers -k"), "{error}");
+    // The last test that needs it.
+    c.kubectl.output(&["delete", "pod", "writer", "--wait=false"])?;
     // A service of the system is started again by its supervisor.
     let trustd = || {
         c.ask(

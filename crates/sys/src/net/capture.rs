@@ -75,6 +75,8 @@ pub struct Packet {
 pub struct Capture {
     socket: AsyncFd<OwnedFd>,
     link_type: LinkType,
+    /// Every packet of a loopback passes twice, going out and coming in; the first is left out.
+    loopback: bool,
     buffer: Vec<u8>,
 }
 
@@ -104,7 +106,8 @@ impl Capture {
         // SAFETY: the descriptor was just made and belongs to nobody else.
         let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
         let index = index(&name).doing(what)?;
-        let link_type = if WITHOUT_HEADER.contains(&hardware_type(&socket, &name).doing(what)?) {
+        let hardware = hardware_type(&socket, &name).doing(what)?;
+        let link_type = if WITHOUT_HEADER.contains(&hardware) {
             LinkType::Raw
         } else {
             LinkType::Ethernet
@@ -129,6 +132,7 @@ impl Capture {
         Ok(Capture {
             socket: crate::watch(socket).doing(what)?,
             link_type,
+            loopback: hardware == libc::ARPHRD_LOOPBACK,
             buffer: vec![0; snap as usize],
         })
     }
@@ -148,10 +152,13 @@ impl Capture {
     /// # Errors
     /// The interface is gone.
     pub fn try_next(&mut self) -> Result<Option<Packet>> {
-        match receive(self.socket.get_ref(), &mut self.buffer) {
-            Ok(packet) => Ok(Some(packet)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error).doing(|| "receive a packet"),
+        loop {
+            match receive(self.socket.get_ref(), &mut self.buffer) {
+                Ok((_, outgoing)) if outgoing && self.loopback => {}
+                Ok((packet, _)) => return Ok(Some(packet)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error).doing(|| "receive a packet"),
+            }
         }
     }
 
@@ -160,13 +167,15 @@ impl Capture {
     /// # Errors
     /// As [`Capture::try_next`].
     pub async fn next(&mut self) -> Result<Packet> {
+        if let Some(packet) = self.try_next()? {
+            return Ok(packet);
+        }
         loop {
-            if let Some(packet) = self.try_next()? {
-                return Ok(packet);
-            }
             let mut ready = self.socket.readable().await.doing(|| "wait for a packet")?;
-            // Only if it is still so: a packet may have come between the look and the wait.
-            if let Ok(Ok(packet)) = ready.try_io(|socket| receive(socket.get_ref(), &mut self.buffer)) {
+            // Cleared before the next look: a packet that comes in between sets it again.
+            ready.clear_ready();
+            drop(ready);
+            if let Some(packet) = self.try_next()? {
                 return Ok(packet);
             }
         }
@@ -248,14 +257,19 @@ fn bind(socket: &OwnedFd, index: libc::c_int) -> io::Result<()> {
     check(unsafe { libc::bind(socket.as_raw_fd(), std::ptr::from_ref(&address).cast(), length) })
 }
 
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Packet> {
+/// A packet, and whether it was on its way out.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(Packet, bool)> {
     let mut control = [0u64; 16];
+    // SAFETY: all zeroes is a valid sockaddr_ll.
+    let mut from: libc::sockaddr_ll = unsafe { zeroed() };
     let mut part = libc::iovec {
         iov_base: buffer.as_mut_ptr().cast(),
         iov_len: buffer.len(),
     };
     // SAFETY: all zeroes is a valid msghdr.
     let mut message: libc::msghdr = unsafe { zeroed() };
+    message.msg_name = std::ptr::from_mut(&mut from).cast();
+    message.msg_namelen = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     message.msg_iov = &mut part;
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
@@ -265,11 +279,12 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Packet> {
     let Ok(length) = usize::try_from(length) else {
         return Err(io::Error::last_os_error());
     };
-    Ok(Packet {
+    let packet = Packet {
         time: timestamp(&message).unwrap_or_else(SystemTime::now),
         length: u32::try_from(length).unwrap_or(u32::MAX),
         bytes: buffer[..length.min(buffer.len())].to_vec(),
-    })
+    };
+    Ok((packet, from.sll_pkttype == libc::PACKET_OUTGOING))
 }
 
 fn timestamp(message: &libc::msghdr) -> Option<SystemTime> {
@@ -341,6 +356,9 @@ mod tests {
         let found = tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
         assert_eq!(found.length as usize, found.bytes.len());
         assert!(SystemTime::now().duration_since(found.time).unwrap_or_default() < Duration::from_secs(60));
+        // Not once for each way through the loopback.
+        let again = std::iter::from_fn(|| all.try_next().unwrap()).any(|p| marked(&p, b"a packet of this test"));
+        assert!(!again);
         let cut = tokio::time::timeout(Duration::from_secs(10), short.next())
             .await
             .unwrap()
