@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use image::pull::Puller;
 use resource::Store;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::boot::platform::Environment;
@@ -32,6 +34,8 @@ pub struct Node {
     pub sequencer: Sequencer,
     /// containerd.
     pub cri: Cri,
+    /// How the node itself pulls images; none before the registry configuration is known.
+    pub puller: watch::Receiver<Option<Arc<Puller>>>,
     /// What the platform told us.
     pub environment: Arc<Environment>,
     /// One configuration change at a time.

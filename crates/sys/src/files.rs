@@ -82,6 +82,90 @@ pub fn usage(path: impl AsRef<Path>) -> Result<Usage> {
     })
 }
 
+/// The extended attributes of a file, a link's own ones; empty where the file system has none.
+///
+/// # Errors
+/// The file is not there, or may not be read.
+pub fn attributes(path: impl AsRef<Path>) -> Result<Vec<(String, Vec<u8>)>> {
+    let path = path.as_ref();
+    let unsupported = |e: &rustix::io::Errno| *e == rustix::io::Errno::NOTSUP;
+    let names = match grow(|buffer| rustix::fs::llistxattr(path, buffer)) {
+        Err(error) if unsupported(&error) => return Ok(Vec::new()),
+        names => names.doing(|| format!("list the attributes of {}", path.display()))?,
+    };
+    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let value = |name: &[u8]| {
+        // An attribute that is removed meanwhile, or that only its owner may see, is left out.
+        let value = grow(|buffer| rustix::fs::lgetxattr(path, name, buffer)).ok()?;
+        Some((String::from_utf8_lossy(name).into_owned(), value))
+    };
+    Ok(names.filter_map(value).collect())
+}
+
+/// Calls with larger buffers until what is read fits; the kernel's own limit is 64 KiB (xattr(7)).
+fn grow(mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    for size in [1 << 10, 1 << 16] {
+        let mut buffer = vec![0; size];
+        match read(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            Err(rustix::io::Errno::RANGE) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(rustix::io::Errno::RANGE)
+}
+
+/// Whether a folder belongs to a file system that shows the kernel (`/proc`, `/sys`, control groups…): what is below
+/// takes no space, and has no end.
+pub fn shows_the_kernel(path: impl AsRef<Path>) -> bool {
+    /// From the kernel's linux/magic.h: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, bpf, pstore, configfs.
+    const MAGIC: [u64; 10] = [
+        0x9fa0,
+        0x6265_6572,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0xcafe_4a11,
+        0x6165_676c,
+        0x6265_6570,
+    ];
+    rustix::fs::statfs(path.as_ref()).is_ok_and(|stat| MAGIC.contains(&stat.f_type.cast_unsigned()))
+}
+
+/// Opens a file to read, only if it is a regular one: never waits for a writer of a pipe, never wakes a device.
+///
+/// # Errors
+/// It cannot be opened, or is something else.
+pub fn open_regular(path: impl AsRef<Path>, follow: bool) -> Result<File> {
+    let path = path.as_ref();
+    let mut flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    if !follow {
+        flags |= rustix::fs::OFlags::NOFOLLOW;
+    }
+    let what = || format!("open {}", path.display());
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
+        .doing(what)?;
+    let metadata = file.metadata().doing(what)?;
+    if metadata.is_file() {
+        return Ok(file);
+    }
+    let kind = if metadata.is_dir() {
+        "a folder"
+    } else {
+        "a device, pipe or socket"
+    };
+    let reason = std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("it is {kind}, not a file"));
+    Err(reason).doing(what)
+}
+
 /// An exclusive lock on a file, released when dropped or when the process ends.
 #[derive(Debug)]
 pub struct Lock {
@@ -154,6 +238,43 @@ mod tests {
         assert!(Lock::try_acquire(&path).unwrap().is_none());
         drop(first);
         assert!(Lock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn attributes_are_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "x").unwrap();
+        let long = vec![7; 2000];
+        let set = rustix::fs::setxattr(&path, "user.long", &long, rustix::fs::XattrFlags::empty());
+        let expected = if set.is_ok() {
+            vec![("user.long".to_owned(), long)]
+        } else {
+            vec![]
+        };
+        let mut found = attributes(&path).unwrap();
+        found.retain(|(name, _)| name.starts_with("user."));
+        assert_eq!(found, expected);
+        assert!(attributes(folder.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn only_regular_files_are_opened() {
+        assert!(open_regular("/proc/self/status", true).is_ok());
+        let error = open_regular("/dev/null", true).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(open_regular("/", true).unwrap_err().to_string().contains("folder"));
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/proc/self/status", &link).unwrap();
+        assert!(open_regular(&link, true).is_ok() && open_regular(&link, false).is_err());
+    }
+
+    #[test]
+    fn file_systems_of_the_kernel_are_told_from_those_of_disks() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(shows_the_kernel("/proc") && shows_the_kernel("/sys"));
+        assert!(!shows_the_kernel(folder.path()));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod cluster;
 mod effects;
 mod etcd;
 mod faults;
+mod files;
 mod high_availability;
 mod kubernetes;
 mod maintenance;
@@ -47,6 +48,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         kubernetes::tests(),
         etcd::tests(),
         refusals::tests(),
+        files::tests(),
         faults::tests(),
         changes::tests(),
         effects::tests(),

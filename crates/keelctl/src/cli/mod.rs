@@ -4,7 +4,9 @@
 pub mod cluster;
 pub mod common;
 pub mod etcd;
+pub mod files;
 pub mod generate;
+pub mod load;
 pub mod node;
 pub mod pending;
 
@@ -38,6 +40,9 @@ pub enum Command {
     ApplyConfig(Node<node::ApplyConfig>),
     /// Bootstrap the etcd cluster on one control plane node
     Bootstrap(Node<node::Bootstrap>),
+    /// Show control groups and their use
+    #[command(visible_alias = "cg")]
+    Cgroups(Node<load::Cgroups>),
     /// Make, show and destroy local clusters
     Cluster(cluster::Cluster),
     /// Print a shell completion script
@@ -47,6 +52,9 @@ pub enum Command {
     /// List containers
     #[command(visible_alias = "c")]
     Containers(Node<node::Containers>),
+    /// Copy a folder or file of a node
+    #[command(visible_alias = "cp")]
+    Copy(Node<files::Copy>),
     /// Print the kernel log
     Dmesg(Node<node::Dmesg>),
     /// Render the reference of all commands
@@ -72,6 +80,9 @@ pub enum Command {
     Inspect(node::Inspect),
     /// Fetch the admin kubeconfig of the cluster
     Kubeconfig(Node<node::Kubeconfig>),
+    /// List files of a node
+    #[command(visible_alias = "ls")]
+    List(Node<files::List>),
     /// Print the log of a service or container
     Logs(Node<node::Logs>),
     /// Generate and patch machine configurations
@@ -83,24 +94,40 @@ pub enum Command {
     /// List mounts
     #[command(visible_alias = "mount")]
     Mounts(node::Plain),
+    /// List network connections and sockets
+    #[command(visible_alias = "ss")]
+    Netstat(Node<load::Netstat>),
     /// Patch the machine configuration of nodes
     Patch(Node<node::PatchConfig>),
+    /// Capture the packets of a network interface
+    #[command(visible_alias = "tcpdump")]
+    Pcap(Node<load::Pcap>),
     /// Show what a machine configuration would change (not in talosctl)
     Plan(Node<node::Plan>),
     /// List processes
     #[command(visible_aliases = ["p", "ps"])]
     Processes(Node<node::Processes>),
+    /// Print a file of a node
+    #[command(visible_alias = "cat")]
+    Read(Node<files::Read>),
     /// Reboot nodes
     Reboot(Node<node::Reboot>),
     /// Reset nodes: wipe and leave the cluster
     Reset(Node<node::Reset>),
+    /// Restart a container
+    Restart(Node<load::Restart>),
     /// List services, show one, or start, stop and restart it
     #[command(visible_alias = "services")]
     Service(Node<node::Service>),
     /// Shut nodes down
     Shutdown(Node<node::Shutdown>),
+    /// Show the memory and processor time of containers
+    Stats(Node<node::Containers>),
     /// Show the time of nodes and of their time server
     Time(Node<node::Time>),
+    /// Show what files of a node take
+    #[command(visible_alias = "du")]
+    Usage(Node<files::Usage>),
     /// Check a machine configuration
     Validate(generate::Validate),
     /// Print the version of the client and of nodes
@@ -339,6 +366,17 @@ mod tests {
             "keelctl config endpoints a b",
             "keelctl validate -c x -m metal",
             "keelctl etcd members -n x",
+            "keelctl ls -lH /etc -t f,d",
+            "keelctl cat /etc/hosts",
+            "keelctl cp /etc -",
+            "keelctl du /var /etc -d 1 -t -1000",
+            "keelctl ss -tlp",
+            "keelctl netstat -k kube-system/coredns",
+            "keelctl cg --preset cpu",
+            "keelctl ps -w -s cpu",
+            "keelctl tcpdump -i lo",
+            "keelctl image p nginx",
+            "keelctl image rm nginx",
         ] {
             assert!(matches!(parse_line(line), Ok(Parsed::Run(_))), "{line}");
         }
@@ -350,7 +388,7 @@ mod tests {
             ("keelctl upgrade -i image --preserve", "upgrade"),
             ("keelctl image cache-create --images x", "image cache-create"),
             ("keelctl gen secureboot uki", "gen secureboot uki"),
-            ("keelctl -n x du /var", "usage"),
+            ("keelctl -n x rollback", "rollback"),
         ] {
             assert!(
                 matches!(parse_line(line), Ok(Parsed::Pending(found)) if found == name),

@@ -153,6 +153,24 @@ pub enum ImageAction {
         #[arg(long, default_value = "cri")]
         namespace: String,
     },
+    /// Pull an image on nodes
+    #[command(visible_alias = "p")]
+    Pull {
+        /// The image
+        image: String,
+        /// system, cri or inmem
+        #[arg(long, default_value = "cri")]
+        namespace: String,
+    },
+    /// Remove an image from nodes
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The image, by name or digest
+        image: String,
+        /// system, cri or inmem
+        #[arg(long, default_value = "cri")]
+        namespace: String,
+    },
     /// List the images a Kubernetes cluster needs
     #[command(name = "k8s-bundle", visible_alias = "default")]
     K8sBundle {
@@ -295,6 +313,9 @@ pub struct Processes {
     /// Sort by rss or cpu
     #[arg(short, long, default_value = "rss", value_parser = ["rss", "cpu"])]
     pub sort: String,
+    /// Show the processes as they are, again and again
+    #[arg(short, long)]
+    pub watch: bool,
 }
 
 /// Following a long action.

@@ -20,13 +20,11 @@ const fn pending(name: &'static str, aliases: &'static [&'static str], about: &'
 
 /// All of them. A command that gets built leaves this table in the same change.
 pub const PENDING: &[Pending] = &[
-    pending("cgroups", &["cg"], "Show control groups and their use"),
     pending(
         "conformance kubernetes",
         &["k8s"],
         "Run the Kubernetes conformance tests",
     ),
-    pending("copy", &["cp"], "Copy files from a node"),
     pending("dashboard", &[], "Show a live overview of nodes"),
     pending("debug", &[], "Run a debug container on a node"),
     pending(
@@ -43,23 +41,14 @@ pub const PENDING: &[Pending] = &[
     pending("image build", &[], "Build the distribution (for now: cargo xtask dist)"),
     pending("image cache-create", &[], "Make a cache of images"),
     pending("image cache-serve", &[], "Serve a cache of images"),
-    pending("image pull", &["p"], "Pull an image on a node"),
-    pending("image remove", &["rm"], "Remove an image from a node"),
     pending("image talos-bundle", &[], "List the images of the operating system"),
-    pending("list", &["ls"], "List files of a node"),
     pending("meta delete", &[], "Delete a META value"),
     pending("meta write", &[], "Write a META value"),
-    pending("netstat", &["ss"], "List network connections"),
-    pending("pcap", &["tcpdump"], "Capture network packets"),
-    pending("read", &["cat"], "Print a file of a node"),
-    pending("restart", &[], "Restart a container"),
     pending("rollback", &[], "Boot the previous installation"),
     pending("rotate-ca", &[], "Replace the certificate authorities of a cluster"),
-    pending("stats", &[], "Show resource use of containers"),
     pending("support", &[], "Collect a bundle for support"),
     pending("upgrade", &[], "Upgrade the operating system of nodes"),
     pending("upgrade-k8s", &[], "Upgrade Kubernetes"),
-    pending("usage", &["du"], "Show disk use"),
     pending("wipe disk", &[], "Wipe disks"),
 ];
 

@@ -1,17 +1,13 @@
-//! `containers` and `image list`.
+//! `containers`.
 
-use anyhow::{Result, bail};
-use api::client::Client;
-use api::proto::common::{ContainerDriver, ContainerdInstance, ContainerdNamespace};
-use api::proto::machine::{ContainerInfo, ContainersRequest, ImageListRequest, ImageServiceListRequest};
-use futures::StreamExt as _;
-use tonic::{Code, Status};
+use anyhow::Result;
+use api::proto::common::ContainerDriver;
+use api::proto::machine::{ContainerInfo, ContainersRequest};
 
 use crate::Program;
-use crate::cli::common::{ClientFlags, Node};
+use crate::cli::common::Node;
 use crate::cli::node::Containers;
-use crate::output::age::{rfc3339, timestamp};
-use crate::output::{print, size, table::Table};
+use crate::output::{print, table::Table};
 use crate::session::{Session, block};
 
 /// Namespace of the system's containers.
@@ -66,89 +62,6 @@ fn render(answers: Vec<(String, Vec<ContainerInfo>)>) -> String {
         }
     }
     table.render()
-}
-
-struct Image {
-    name: String,
-    digest: String,
-    size: i64,
-    created: Option<prost_types::Timestamp>,
-}
-
-/// Runs `image list`.
-pub fn images(flags: &ClientFlags, program: Program, namespace: &str) -> Result<()> {
-    let namespace = match namespace {
-        "cri" => ContainerdNamespace::NsCri,
-        "system" => ContainerdNamespace::NsSystem,
-        "inmem" => ContainerdNamespace::NsUnknown,
-        other => bail!("namespace \"{other}\" is not known (system, cri or inmem)"),
-    };
-    block(async {
-        let session = Session::open(flags, program)?;
-        let (answers, failures) = session.each(|client| list_images(client, namespace)).await;
-        if answers.iter().any(|(_, images)| !images.is_empty()) {
-            let mut table = Table::new(["NODE", "IMAGE", "DIGEST", "SIZE", "CREATED"]);
-            for (node, images) in answers {
-                for image in images {
-                    let size = size::decimal(u64::try_from(image.size).unwrap_or_default());
-                    let created = image
-                        .created
-                        .map(|t| rfc3339(timestamp(t.seconds, t.nanos)))
-                        .unwrap_or_default();
-                    table.row([node.clone(), image.name, image.digest, size, created]);
-                }
-            }
-            print(&table.render())?;
-        }
-        failures.into_result()
-    })
-}
-
-async fn list_images(client: Client, namespace: ContainerdNamespace) -> Result<Vec<Image>, Status> {
-    let containerd = ContainerdInstance {
-        driver: ContainerDriver::Cri.into(),
-        namespace: namespace.into(),
-    };
-    let mut images = Vec::new();
-    match client
-        .image()
-        .list(ImageServiceListRequest {
-            containerd: Some(containerd),
-        })
-        .await
-    {
-        Ok(response) => {
-            let mut stream = response.into_inner();
-            while let Some(image) = stream.next().await {
-                let i = image?;
-                images.push(Image {
-                    name: i.name,
-                    digest: i.digest,
-                    size: i.size,
-                    created: i.created_at,
-                });
-            }
-        }
-        // Nodes before v1.13 have the call in another service.
-        Err(status) if status.code() == Code::Unimplemented => {
-            let request = ImageListRequest {
-                namespace: namespace.into(),
-            };
-            let mut stream = client.machine().image_list(request).await?.into_inner();
-            while let Some(image) = stream.next().await {
-                let i = image?;
-                images.push(Image {
-                    name: i.name,
-                    digest: i.digest,
-                    size: i.size,
-                    created: i.created_at,
-                });
-            }
-        }
-        Err(status) => return Err(status),
-    }
-    images.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(images)
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 pub mod actions;
 pub mod apply;
 pub mod bootstrap;
+pub mod cgroups;
 pub mod client_config;
 pub mod cluster;
 pub mod containers;
+pub mod copy;
 pub mod edit;
 pub mod etcd;
 pub mod events;
@@ -14,13 +16,19 @@ pub mod gen_config;
 pub mod gen_keys;
 pub mod get;
 pub mod health;
+pub mod images;
 pub mod inspect;
 pub mod kubeconfig;
+pub mod list;
 pub mod logs;
+pub mod netstat;
+pub mod pcap;
 pub mod secrets;
 pub mod service;
+pub mod stats;
 pub mod system;
 pub mod time;
+pub mod usage;
 pub mod validate;
 pub mod version;
 
@@ -41,10 +49,12 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
     match cli.command {
         Command::ApplyConfig(command) => apply::run(&command, program),
         Command::Bootstrap(command) => bootstrap::run(&command, program),
+        Command::Cgroups(command) => cgroups::run(&command, program),
         Command::Cluster(command) => cluster::run(command, program),
         Command::Completion(args) => completion(args.shell, program),
         Command::Config(command) => client_config::run(command, program),
         Command::Containers(command) => containers::run(&command, program),
+        Command::Copy(command) => copy::copy(&command, program),
         Command::Dmesg(command) => logs::dmesg(&command, program),
         Command::Docs(args) => match args.output {
             Some(path) => std::fs::write(&path, crate::reference::render()).with_context(|| format!("write {path}")),
@@ -59,18 +69,25 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Image(command) => image(&command, program),
         Command::Inspect(command) => inspect::run(&command, program),
         Command::Kubeconfig(command) => kubeconfig::run(&command, program),
+        Command::List(command) => list::run(&command, program),
         Command::Logs(command) => logs::logs(&command, program),
         Command::MachineConfig(args) => gen_config::machine_config(&args.command),
         Command::Memory(command) => system::memory(&command, program),
         Command::Mounts(command) => system::mounts(&command, program),
+        Command::Netstat(command) => netstat::run(&command, program),
         Command::Patch(command) => edit::patch(&command, program),
+        Command::Pcap(command) => pcap::run(&command, program),
         Command::Plan(command) => apply::plan(&command, program),
         Command::Processes(command) => system::processes(&command, program),
+        Command::Read(command) => copy::read(&command, program),
         Command::Reboot(command) => actions::reboot(&command, program),
         Command::Reset(command) => actions::reset(&command, program),
+        Command::Restart(command) => stats::restart(&command, program),
         Command::Service(command) => service::run(&command, program),
         Command::Shutdown(command) => actions::shutdown(&command, program),
+        Command::Stats(command) => stats::run(&command, program),
         Command::Time(command) => time::run(&command, program),
+        Command::Usage(command) => usage::run(&command, program),
         Command::Validate(args) => validate::run(&args),
         Command::Version(command) => version::run(&command, program),
     }
@@ -78,7 +95,9 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
 
 fn image(command: &Image, program: Program) -> Result<()> {
     match &command.command {
-        ImageAction::List { namespace } => containers::images(&command.client, program, namespace),
+        ImageAction::List { namespace } => images::list(&command.client, program, namespace),
+        ImageAction::Pull { image, namespace } => images::pull(&command.client, program, image, namespace),
+        ImageAction::Remove { image, namespace } => images::remove(&command.client, program, image, namespace),
         ImageAction::K8sBundle { k8s_version } => {
             use config::images as i;
             let kubernetes = [

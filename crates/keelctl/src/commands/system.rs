@@ -1,13 +1,15 @@
 //! `memory`, `mounts`, `processes`: the machine as its kernel sees it.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use api::proto::machine::{MemInfo, MountStat, ProcessInfo};
 
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::{Memory, Plain, Processes};
-use crate::output::{print, size, table::Table};
-use crate::session::{Session, block};
+use crate::output::{note, print, size, stdout_is_terminal, table::Table};
+use crate::session::{Session, block, rpc_error};
 
 /// Runs `memory`.
 pub fn memory(command: &Node<Memory>, program: Program) -> Result<()> {
@@ -159,29 +161,65 @@ fn mounts_table(answers: &[(String, Vec<MountStat>)]) -> String {
     table.render()
 }
 
+/// Time between two looks at processes.
+const WATCH: Duration = Duration::from_secs(1);
+/// Moves a terminal's cursor to its first place, and clears what is behind it (ECMA-48).
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
 /// Runs `processes`.
 pub fn processes(command: &Node<Processes>, program: Program) -> Result<()> {
+    let watch = command.args.watch;
     block(async {
         let session = Session::open(&command.client, program)?;
-        let (mut answers, failures) = session
-            .each(async |client| {
-                let response = client.machine().processes(()).await?.into_inner();
-                Ok(response
-                    .messages
-                    .into_iter()
-                    .flat_map(|message| message.processes)
-                    .collect::<Vec<_>>())
-            })
-            .await;
-        for (_, processes) in &mut answers {
-            match command.args.sort.as_str() {
-                "cpu" => processes.sort_by(|left, right| right.cpu_time.total_cmp(&left.cpu_time)),
-                _ => processes.sort_by_key(|process| std::cmp::Reverse(process.resident_memory)),
+        loop {
+            let (mut answers, failures) = session
+                .each(async |client| {
+                    let response = client.machine().processes(()).await?.into_inner();
+                    Ok(response
+                        .messages
+                        .into_iter()
+                        .flat_map(|message| message.processes)
+                        .collect::<Vec<_>>())
+                })
+                .await;
+            sort(&mut answers, &command.args.sort);
+            let table = processes_table(&answers);
+            if !watch || answers.is_empty() {
+                print(&table)?;
+                return failures.into_result();
             }
+            let screen = stdout_is_terminal();
+            let (clear, rows) = if screen {
+                (CLEAR, screen_rows())
+            } else {
+                ("", usize::MAX)
+            };
+            let shown: String = table.split_inclusive('\n').take(rows).collect();
+            print(&format!("{clear}{shown}"))?;
+            // A node that does not answer now may do so the next time.
+            for (node, status) in failures.0 {
+                note(&format!("{node}: {}", rpc_error(&status)));
+            }
+            tokio::time::sleep(WATCH).await;
         }
-        print(&processes_table(&answers))?;
-        failures.into_result()
     })
+}
+
+/// Rows that fit the screen, by the environment; else those of the smallest terminal.
+fn screen_rows() -> usize {
+    let lines = std::env::var("LINES")
+        .ok()
+        .and_then(|lines| lines.parse::<usize>().ok());
+    lines.unwrap_or(24).saturating_sub(1)
+}
+
+fn sort(answers: &mut [(String, Vec<ProcessInfo>)], by: &str) {
+    for (_, processes) in answers {
+        match by {
+            "cpu" => processes.sort_by(|left, right| right.cpu_time.total_cmp(&left.cpu_time)),
+            _ => processes.sort_by_key(|process| std::cmp::Reverse(process.resident_memory)),
+        }
+    }
 }
 
 fn processes_table(answers: &[(String, Vec<ProcessInfo>)]) -> String {
@@ -248,6 +286,21 @@ mod tests {
         };
         let stats: Vec<MountStat> = captured.lines().skip(1).map(stat).collect();
         assert_eq!(mounts_table(&[("127.0.0.1".into(), stats)]), captured);
+    }
+
+    #[test]
+    fn processes_are_sorted_by_what_was_asked_for() {
+        let process = |pid, resident_memory, cpu_time| ProcessInfo {
+            pid,
+            resident_memory,
+            cpu_time,
+            ..ProcessInfo::default()
+        };
+        let mut answers = [("n".to_owned(), vec![process(1, 5, 9.0), process(2, 7, 1.0)])];
+        sort(&mut answers, "rss");
+        assert_eq!(answers[0].1[0].pid, 2);
+        sort(&mut answers, "cpu");
+        assert_eq!(answers[0].1[0].pid, 1);
     }
 
     #[test]

@@ -93,6 +93,40 @@ impl Widths {
     }
 }
 
+/// A long table that is printed while it grows: rows wait until there are many, so that most tables are aligned as one.
+#[derive(Debug)]
+pub struct Flow {
+    widths: Widths,
+    waiting: Vec<Vec<String>>,
+}
+
+/// Rows that wait. A thousand fit no screen, and little memory.
+const WAITING: usize = 1000;
+
+impl Flow {
+    /// A table with a header.
+    pub fn new<S: Into<String>>(header: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            widths: Widths::default(),
+            waiting: vec![header.into_iter().map(Into::into).collect()],
+        }
+    }
+
+    /// Adds a row, and returns text that is to be printed now.
+    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) -> Option<String> {
+        self.waiting.push(cells.into_iter().map(Into::into).collect());
+        (self.waiting.len() >= WAITING).then(|| self.rest())
+    }
+
+    /// The rows that still wait.
+    pub fn rest(&mut self) -> String {
+        for row in &self.waiting {
+            self.widths.grow(row);
+        }
+        self.waiting.drain(..).map(|row| self.widths.render(&row)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +188,19 @@ mod tests {
             "true",
         ]);
         assert_eq!(table.render(), vector("get_links"));
+    }
+
+    #[test]
+    fn a_long_table_is_printed_in_parts() {
+        let mut flow = Flow::new(["N", "X"]);
+        let mut text = String::new();
+        for number in 0..2500 {
+            text.extend(flow.row([number.to_string(), "x".to_owned()]));
+        }
+        assert!(text.lines().count() >= 1000 && flow.waiting.len() < WAITING);
+        text.push_str(&flow.rest());
+        assert_eq!(text.lines().count(), 2501);
+        assert!(text.starts_with("N     X\n0     x\n") && text.ends_with("2499   x\n"));
     }
 
     #[test]

@@ -76,7 +76,7 @@ async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
     crate::resources::register(&store);
     let (events, logs) = (Events::default(), Logs::in_directory(Path::new(LOGS)));
     let (puller, pulling) = watch::channel(None);
-    let runner = Arc::new(SandboxRunner::new(layout, pulling));
+    let runner = Arc::new(SandboxRunner::new(layout, pulling.clone()));
     let supervisor = Supervisor::new(runner, events.clone(), logs.clone());
     let (sequencer, mut requests) = Sequencer::new(events.clone());
     let cri = Cri::new(Path::new(containerd::SOCKET));
@@ -102,6 +102,7 @@ async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
         configs: machine_config::Store::new(Path::new(STATE)),
         sequencer,
         cri,
+        puller: pulling,
         environment: Arc::new(environment),
         apply_lock: Arc::default(),
         cancel: CancellationToken::new(),

@@ -59,18 +59,7 @@ fn data(line: &Bytes) -> Data {
 /// Finds the file of a container by `namespace/pod:container`, `namespace/pod:container:id` or its id.
 async fn container_log(node: &Node, id: &str) -> Result<PathBuf, Status> {
     let containers = node.cri.containers().await.map_err(super::internal)?;
-    let mut parts = id.split(':');
-    let (pod, name, short) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-    let found = containers.iter().find(|c| {
-        let label = |key: &str| c.labels.get(key).map(String::as_str).unwrap_or_default();
-        let of_pod = format!(
-            "{}/{}",
-            label("io.kubernetes.pod.namespace"),
-            label("io.kubernetes.pod.name")
-        );
-        let named = c.metadata.as_ref().map(|m| m.name.as_str());
-        c.id == id || (of_pod == pod && named == name && short.is_none_or(|s| c.id.starts_with(s)))
-    });
+    let found = containers.iter().find(|c| super::containers::is_meant(c, id));
     let container = found
         .ok_or_else(|| Status::not_found(format!("container {id:?} was not found (`containers -k` lists them)")))?;
     let (_, path) = node

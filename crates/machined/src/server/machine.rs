@@ -6,7 +6,10 @@ use api::proto::machine::machine_service_server::MachineService;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{configuration, containers, etcd, events, logs, power, services, system};
+use super::{
+    capture, configuration, containers, counters, etcd, events, files, hardware, images, logs, netstat, power,
+    services, system,
+};
 use crate::node::Node;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -58,6 +61,68 @@ impl MachineService for Machine {
         system::processes().map(Response::new).map_err(super::internal)
     }
 
+    async fn list(&self, request: Request<proto::ListRequest>) -> Stream<proto::FileInfo> {
+        files::list(request.into_inner())
+    }
+
+    async fn disk_usage(&self, request: Request<proto::DiskUsageRequest>) -> Stream<proto::DiskUsageInfo> {
+        files::usage(request.into_inner())
+    }
+
+    async fn copy(&self, request: Request<proto::CopyRequest>) -> Stream<Data> {
+        files::copy(request.get_ref())
+    }
+
+    async fn read(&self, request: Request<proto::ReadRequest>) -> Stream<Data> {
+        files::read(request.get_ref())
+    }
+
+    async fn system_stat(&self, _: Request<()>) -> Answer<proto::SystemStatResponse> {
+        counters::system().map(Response::new).map_err(super::internal)
+    }
+
+    async fn cpu_info(&self, _: Request<()>) -> Answer<proto::CpuInfoResponse> {
+        counters::processors().map(Response::new).map_err(super::internal)
+    }
+
+    async fn cpu_freq_stats(&self, _: Request<()>) -> Answer<proto::CpuFreqStatsResponse> {
+        Ok(Response::new(counters::frequencies()))
+    }
+
+    async fn network_device_stats(&self, _: Request<()>) -> Answer<proto::NetworkDeviceStatsResponse> {
+        counters::network_devices().map(Response::new).map_err(super::internal)
+    }
+
+    async fn disk_stats(&self, _: Request<()>) -> Answer<proto::DiskStatsResponse> {
+        counters::disks().map(Response::new).map_err(super::internal)
+    }
+
+    async fn netstat(&self, request: Request<proto::NetstatRequest>) -> Answer<proto::NetstatResponse> {
+        netstat::netstat(&self.node, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn packet_capture(&self, request: Request<proto::PacketCaptureRequest>) -> Stream<Data> {
+        capture::capture(&request.into_inner())
+    }
+
+    async fn meta_write(&self, _: Request<proto::MetaWriteRequest>) -> Answer<proto::MetaWriteResponse> {
+        Err(hardware::no_meta())
+    }
+
+    async fn meta_delete(&self, _: Request<proto::MetaDeleteRequest>) -> Answer<proto::MetaDeleteResponse> {
+        Err(hardware::no_meta())
+    }
+
+    async fn upgrade(&self, _: Request<proto::UpgradeRequest>) -> Answer<proto::UpgradeResponse> {
+        Err(hardware::no_installation())
+    }
+
+    async fn rollback(&self, _: Request<proto::RollbackRequest>) -> Answer<proto::RollbackResponse> {
+        Err(hardware::no_installation())
+    }
+
     async fn service_list(&self, _: Request<()>) -> Answer<proto::ServiceListResponse> {
         Ok(Response::new(services::list(&self.node)))
     }
@@ -95,8 +160,26 @@ impl MachineService for Machine {
             .map(Response::new)
     }
 
+    async fn stats(&self, request: Request<proto::StatsRequest>) -> Answer<proto::StatsResponse> {
+        containers::stats(&self.node, request.get_ref())
+            .await
+            .map(Response::new)
+    }
+
+    async fn restart(&self, request: Request<proto::RestartRequest>) -> Answer<proto::RestartResponse> {
+        containers::restart(&self.node, request.get_ref())
+            .await
+            .map(Response::new)
+    }
+
+    async fn image_pull(&self, request: Request<proto::ImagePullRequest>) -> Answer<proto::ImagePullResponse> {
+        images::pull_by_namespace(&self.node, request.get_ref())
+            .await
+            .map(Response::new)
+    }
+
     async fn image_list(&self, request: Request<proto::ImageListRequest>) -> Stream<proto::ImageListResponse> {
-        containers::images(&self.node, request.into_inner()).await
+        images::list_by_namespace(&self.node, request.into_inner()).await
     }
 
     async fn apply_configuration(

@@ -2,16 +2,23 @@
 //!
 //! One file per group of calls. Roles were checked by apid by method; what depends on the request is checked here.
 
+pub mod capture;
 pub mod configuration;
 pub mod containers;
+pub mod counters;
 pub mod etcd;
 pub mod events;
+pub mod files;
 pub mod gates;
+pub mod hardware;
+pub mod images;
 pub mod insight;
 pub mod logs;
 pub mod machine;
+pub mod netstat;
 pub mod power;
 pub mod services;
+pub mod storage;
 pub mod system;
 pub mod time;
 
@@ -55,6 +62,18 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
         .layer(api::gate::Gate::new(maintenance))
         .add_service(machine)
         .add_service(TimeServiceServer::new(time::Time))
+        .add_service(images::Images::server(node.clone()))
+        .add_service(storage::server())
+        .add_service(api::proto::storage::storage_service_server::StorageServiceServer::new(
+            hardware::Hardware,
+        ))
+        .add_service(api::proto::machine::lvm_service_server::LvmServiceServer::new(
+            hardware::Hardware,
+        ))
+        .add_service(api::proto::machine::md_service_server::MdServiceServer::new(
+            hardware::Hardware,
+        ))
+        .add_service(api::proto::machine::lifecycle_service_server::LifecycleServiceServer::new(hardware::Hardware))
         .add_service(insight::inspect(node.clone()))
         .add_service(insight::insight(node.clone(), access))
         .add_service(state.into_server())

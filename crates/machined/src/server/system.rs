@@ -204,6 +204,7 @@ pub fn mounts() -> anyhow::Result<proto::MountsResponse> {
 /// All processes of the node.
 pub fn processes() -> anyhow::Result<proto::ProcessesResponse> {
     let info = |p: sys::process::Process| proto::ProcessInfo {
+        label: label(p.pid),
         pid: p.pid,
         ppid: p.parent,
         state: p.state.letter().to_string(),
@@ -214,13 +215,18 @@ pub fn processes() -> anyhow::Result<proto::ProcessesResponse> {
         command: p.command,
         executable: p.executable,
         args: p.arguments.join(" "),
-        label: String::new(),
     };
     let processes = sys::process::list()?.into_iter().map(info).collect();
     Ok(proto::ProcessesResponse::of(proto::Process {
         processes,
         ..Default::default()
     }))
+}
+
+/// The label of a process in the kernel's security module; empty where there is none.
+fn label(pid: i32) -> String {
+    let label = std::fs::read_to_string(format!("/proc/{pid}/attr/current")).unwrap_or_default();
+    label.trim_end_matches(['\0', '\n']).to_owned()
 }
 
 #[cfg(test)]

@@ -25,6 +25,11 @@ const ROOTS: &str = "/system/run/roots";
 /// The node's own binary.
 const INIT: &str = "/sbin/init";
 
+/// The folder an image of a service is unpacked into.
+pub fn image_folder(image: &str) -> PathBuf {
+    Path::new(IMAGES).join(image.replace(['/', ':', '@'], "_"))
+}
+
 /// Runs services on the node this process is the init of.
 pub struct SandboxRunner {
     layout: Option<Layout>,
@@ -39,7 +44,7 @@ impl SandboxRunner {
     }
 
     async fn pull(&self, image: &str, log: &Log) -> anyhow::Result<PathBuf> {
-        let directory = Path::new(IMAGES).join(image.replace(['/', ':', '@'], "_"));
+        let directory = image_folder(image);
         let mut puller = self.puller.clone();
         let puller = puller
             .wait_for(Option::is_some)

@@ -121,6 +121,23 @@ pub fn hierarchies_of(proc_self_cgroup: &str) -> Vec<String> {
     }
 }
 
+/// The group of a process as this process sees it; of version 1 that in the hierarchy of memory, which container runtimes
+/// use as they use the others. `None` once the process is gone.
+pub fn of(pid: i32) -> Option<PathBuf> {
+    group_of(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+fn group_of(proc_pid_cgroup: &str) -> Option<PathBuf> {
+    let lines = proc_pid_cgroup.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        rest.split_once(':')
+    });
+    let lines: Vec<(&str, &str)> = lines.collect();
+    let with = |wanted: fn(&str) -> bool| lines.iter().find(|(names, _)| wanted(names));
+    let (_, path) = with(|names| names.split(',').any(|name| name == "memory")).or_else(|| with(str::is_empty))?;
+    Some(PathBuf::from(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +170,14 @@ mod tests {
         assert_eq!(layout.version, Version::V2);
         assert_eq!(layout.roots(), [Path::new("/sys/fs/cgroup/unified")]);
         assert!(Layout::of(&[]).is_err());
+    }
+
+    #[test]
+    fn the_group_of_a_process_is_that_of_its_memory() {
+        let group = |text| group_of(text).unwrap();
+        assert_eq!(group("9:cpu,cpuacct:/x\n4:memory:/a/b:c\n0::/y\n"), Path::new("/a/b:c"));
+        assert_eq!(group("1:name=systemd:/z\n0::/y\n"), Path::new("/y"));
+        assert!(of(i32::try_from(std::process::id()).unwrap()).is_some() && group_of("").is_none());
     }
 
     #[test]

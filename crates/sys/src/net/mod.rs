@@ -18,6 +18,7 @@ use rtnetlink::MulticastGroup;
 
 use crate::{Context, Result};
 
+pub mod capture;
 mod change;
 mod namespace;
 mod read;

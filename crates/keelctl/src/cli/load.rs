@@ -1,0 +1,98 @@
+//! Arguments of commands about what nodes do and how busy they are.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::output::age::parse_duration;
+
+/// `cgroups`
+#[derive(Debug, Args)]
+pub struct Cgroups {
+    /// Columns to show
+    #[arg(long, value_parser = crate::commands::cgroups::PRESETS, default_value = "memory")]
+    pub preset: String,
+    /// File with columns of your own (YAML), `-` for standard input
+    #[arg(long, value_name = "PATH", conflicts_with = "preset")]
+    pub schema_file: Option<String>,
+    /// Show groups of pods and containers by their ids, without asking for their names
+    #[arg(long)]
+    pub skip_cri_resolve: bool,
+}
+
+/// `netstat`
+#[derive(Debug, Args)]
+pub struct Netstat {
+    /// Only these pods (with --pods): NAMESPACE/NAME
+    #[arg(value_name = "POD", requires = "pods")]
+    pub pod: Vec<String>,
+    /// Sockets in all states; else only those with another end
+    #[arg(short, long)]
+    pub all: bool,
+    /// User and inode too
+    #[arg(short = 'x', long)]
+    pub extend: bool,
+    /// Only IPv4
+    #[arg(short = '4', long)]
+    pub ipv4: bool,
+    /// Only IPv6
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// Only sockets that wait for connections
+    #[arg(short, long, conflicts_with = "all")]
+    pub listening: bool,
+    /// Sockets of Kubernetes pods too
+    #[arg(short = 'k', long)]
+    pub pods: bool,
+    /// The process of each socket too
+    #[arg(short, long)]
+    pub programs: bool,
+    /// Only raw sockets
+    #[arg(short = 'w', long)]
+    pub raw: bool,
+    /// Only TCP
+    #[arg(short, long)]
+    pub tcp: bool,
+    /// Timers too
+    #[arg(short = 'o', long)]
+    pub timers: bool,
+    /// Only UDP
+    #[arg(short, long)]
+    pub udp: bool,
+    /// Only UDPLite
+    #[arg(short = 'U', long)]
+    pub udplite: bool,
+    /// All protocols; else TCP and UDP
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `pcap`
+#[derive(Debug, Args)]
+pub struct Pcap {
+    /// Which packets: a program as `tcpdump -dd` prints it
+    #[arg(long, value_name = "PROGRAM")]
+    pub bpf_filter: Option<String>,
+    /// How long to capture; else until interrupted
+    #[arg(long, value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Interface of the node
+    #[arg(short, long, default_value = "eth0")]
+    pub interface: String,
+    /// File to write the packets to (pcap), `-` for standard output; else they are described
+    #[arg(short, long, value_name = "PATH", allow_hyphen_values = true)]
+    pub output: Option<String>,
+    /// Packets for others too
+    #[arg(long)]
+    pub promiscuous: bool,
+}
+
+/// `restart`
+#[derive(Debug, Args)]
+pub struct Restart {
+    /// Container as `containers` lists it; a pod restarts all of its containers
+    pub id: String,
+    /// A container of Kubernetes instead of the system's
+    #[arg(short, long)]
+    pub kubernetes: bool,
+}

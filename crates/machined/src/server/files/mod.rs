@@ -1,0 +1,203 @@
+//! Files of the node: listing, reading, copying, measuring.
+//!
+//! The path a client names is followed if it is a link, as `ls DIR/` and `cat` do; links below it never are. Streams
+//! are made by a thread that a slow client holds back and that ends when the client goes away.
+
+mod archive;
+mod list;
+mod usage;
+mod walk;
+
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use api::proto::common::{Data, Metadata};
+use api::proto::machine as proto;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tonic::codegen::BoxStream;
+use tonic::{Response, Status};
+
+/// Bytes in one message of a stream of bytes.
+const CHUNK: usize = 64 * 1024;
+/// Messages that may wait for the client.
+const WAITING: usize = 8;
+
+type Stream<T> = Result<Response<BoxStream<T>>, Status>;
+
+/// Where a thread puts what it makes.
+struct Sink<T>(mpsc::Sender<Result<T, Status>>);
+
+/// The client went away; there is nothing more to do.
+struct Gone;
+
+impl<T> Sink<T> {
+    /// Waits until the client takes it.
+    fn send(&self, item: T) -> Result<(), Gone> {
+        self.0.blocking_send(Ok(item)).map_err(|_| Gone)
+    }
+
+    /// For work that has nothing to send for long.
+    fn check(&self) -> Result<(), Gone> {
+        if self.0.is_closed() { Err(Gone) } else { Ok(()) }
+    }
+
+    fn fail(&self, status: Status) -> Result<(), Gone> {
+        self.0.blocking_send(Err(status)).map_err(|_| Gone)
+    }
+}
+
+/// A stream of what a thread makes.
+fn produce<T: Send + 'static>(work: impl FnOnce(&Sink<T>) -> Result<(), Gone> + Send + 'static) -> Stream<T> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    tokio::task::spawn_blocking(move || {
+        // A client that is gone ended the work, which is all there is to say of it.
+        let _ = work(&Sink(sender));
+    });
+    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
+    Ok(Response::new(stream.boxed()))
+}
+
+/// The path a client named: it has no folder of its own that a relative one could start from.
+fn absolute(path: &str) -> Result<PathBuf, Status> {
+    let path = Path::new(path);
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    let text = format!("the path {:?} is not absolute: write it from / on", path.display());
+    Err(Status::invalid_argument(text))
+}
+
+/// An error of the file system as a status.
+fn status(kind: ErrorKind, text: impl Into<String>) -> Status {
+    let text = text.into();
+    match kind {
+        ErrorKind::NotFound => Status::not_found(text),
+        ErrorKind::PermissionDenied => Status::permission_denied(text),
+        ErrorKind::InvalidInput | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Status::invalid_argument(text),
+        _ => Status::internal(text),
+    }
+}
+
+fn bytes(bytes: Vec<u8>) -> Data {
+    Data { metadata: None, bytes }
+}
+
+/// A message that says what went wrong where the rest of the stream is still good.
+fn complaint(error: String) -> Data {
+    #[allow(deprecated)]
+    let metadata = Metadata {
+        error,
+        ..Metadata::default()
+    };
+    Data {
+        metadata: Some(metadata),
+        bytes: Vec::new(),
+    }
+}
+
+/// Entries of a folder, and of the folders below it.
+pub fn list(request: proto::ListRequest) -> Stream<proto::FileInfo> {
+    let root = absolute(if request.root.is_empty() { "/" } else { &request.root })?;
+    let depth = match (request.recurse, usize::try_from(request.recursion_depth)) {
+        (false, _) => 1,
+        (true, Ok(depth @ 1..)) => depth,
+        (true, _) => usize::MAX,
+    };
+    list::stream(root, depth, request)
+}
+
+/// What files take.
+pub fn usage(request: proto::DiskUsageRequest) -> Stream<proto::DiskUsageInfo> {
+    let paths = if request.paths.is_empty() {
+        vec![PathBuf::from("/")]
+    } else {
+        request.paths.iter().map(|p| absolute(p)).collect::<Result<_, _>>()?
+    };
+    usage::stream(paths, request)
+}
+
+/// A folder or file as a compressed archive.
+pub fn copy(request: &proto::CopyRequest) -> Stream<Data> {
+    archive::stream(absolute(&request.root_path)?)
+}
+
+/// The content of a file.
+pub fn read(request: &proto::ReadRequest) -> Stream<Data> {
+    let path = absolute(&request.path)?;
+    let mut file = sys::files::open_regular(&path, true).map_err(|e| status(e.kind(), e.to_string()))?;
+    produce(move |sink| {
+        loop {
+            let mut buffer = Vec::with_capacity(CHUNK);
+            match file.by_ref().take(CHUNK as u64).read_to_end(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(_) => sink.send(bytes(buffer))?,
+                Err(error) => return sink.fail(status(error.kind(), format!("read {}: {error}", path.display()))),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn content(path: &str) -> Result<Vec<u8>, Status> {
+        let mut stream = read(&proto::ReadRequest { path: path.to_owned() })?.into_inner();
+        let mut all = Vec::new();
+        while let Some(data) = stream.next().await {
+            all.extend(data?.bytes);
+        }
+        Ok(all)
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large");
+        let large: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&path, &large).unwrap();
+        assert_eq!(content(path.to_str().unwrap()).await.unwrap(), large);
+        // Files of the kernel have no size to go by.
+        let status = content("/proc/self/status").await.unwrap();
+        assert!(status.starts_with(b"Name:"));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_said() {
+        let code = async |path| content(path).await.unwrap_err().code();
+        assert_eq!(code("etc/hosts").await, tonic::Code::InvalidArgument);
+        assert_eq!(code("/etc").await, tonic::Code::InvalidArgument);
+        assert_eq!(code("/dev/zero").await, tonic::Code::InvalidArgument);
+        assert_eq!(code("/no/such/file").await, tonic::Code::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_ends_the_thread() {
+        let (ended, wait) = tokio::sync::oneshot::channel();
+        let stream = produce(move |sink| {
+            let _ended = ended;
+            loop {
+                sink.send(1)?;
+            }
+        });
+        let mut stream = stream.unwrap().into_inner();
+        assert_eq!(stream.next().await.unwrap().unwrap(), 1);
+        drop(stream);
+        // The sender is dropped with the thread's work.
+        assert!(wait.await.map(|()| "sent").is_err());
+    }
+
+    #[tokio::test]
+    async fn work_that_sends_nothing_ends_too() {
+        let (ended, wait) = tokio::sync::oneshot::channel();
+        let stream = produce::<()>(move |sink| {
+            let _ended: tokio::sync::oneshot::Sender<()> = ended;
+            loop {
+                sink.check()?;
+            }
+        });
+        drop(stream);
+        assert!(wait.await.is_err());
+    }
+}
