@@ -172,16 +172,15 @@ mod tests {
         ]);
         let schema = Schema::preset("memory").unwrap();
         let text = render(&root, &schema, &names).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        assert!(
-            lines[0].starts_with("NAME                      MemCurrent   MemPeak"),
-            "{text}"
-        );
-        assert!(lines[1].starts_with(".                         unset"), "{text}");
-        assert!(lines[2].starts_with("├──init                   unset"), "{text}");
-        assert!(lines[4].starts_with("    └──default/web        6.0 MB"), "{text}");
-        assert!(lines[5].starts_with("        └──app            5.0 MB"), "{text}");
-        assert!(lines[5].ends_with("max"), "{text}");
+        let expected = "\
+NAME                 MemCurrent   MemPeak   MemLow   MemMin   MemHigh   MemMax
+.                    unset        unset     unset    unset    unset     unset
+├──init              unset        unset     unset    unset    unset     unset
+└──kubepods          unset        unset     unset    unset    unset     unset
+    └──default/web   6.0 MB       unset     unset    unset    unset     unset
+        └──app       5.0 MB       unset     unset    unset    unset     max
+";
+        assert_eq!(text, expected);
     }
 
     #[test]
