@@ -199,7 +199,7 @@ fn what_is_wrong_with_a_path_is_said(c: &Cluster) -> Result<()> {
 }
 
 fn a_reader_lists_but_does_not_read(c: &Cluster) -> Result<()> {
-    let file = c.folder().join("reader");
+    let file = c.folder().join("files-reader");
     let path = file.to_string_lossy().into_owned();
     c.ask(control_plane(), &["config", "new", "--roles", "os:reader", &path])?;
     let reader = c.keelctl.clone().with_env("TALOSCONFIG", &file);
