@@ -1,6 +1,6 @@
 //! The end of a node's run: carries out the phases of a sequence, in order, each with a deadline.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -135,14 +135,42 @@ async fn leave_etcd(node: &Node) -> anyhow::Result<()> {
         .map_err(|status| anyhow::anyhow!("{}", status.message()))
 }
 
+/// Empties the folders of data. What cannot be removed is told at the end and keeps nothing else from being removed:
+/// a node that keeps its etcd data because of a volume in use would come back as a member that has left.
 fn wipe() -> anyhow::Result<()> {
+    let mut failures = Vec::new();
+    match sys::mount::list() {
+        Ok(mounts) => {
+            for target in mounts_within(mounts.into_iter().map(|mount| mount.target), DATA) {
+                if let Err(error) = sys::mount::detach(&target) {
+                    failures.push(error.to_string());
+                }
+            }
+        }
+        Err(error) => failures.push(error.to_string()),
+    }
     for folder in DATA {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
-            remove(&path).with_context(|| format!("remove {}", path.display()))?;
+            if let Err(error) = remove(&path) {
+                failures.push(format!("remove {}: {error}", path.display()));
+            }
         }
     }
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
+}
+
+/// The mounts inside of folders, the innermost first: volumes of pods, mostly. The folders may be mounts themselves.
+fn mounts_within(targets: impl Iterator<Item = PathBuf>, folders: &[&str]) -> Vec<PathBuf> {
+    let inside = |target: &PathBuf| {
+        folders
+            .iter()
+            .any(|folder| target.starts_with(folder) && target != Path::new(folder))
+    };
+    let mut targets: Vec<PathBuf> = targets.filter(inside).collect();
+    targets.sort_by_key(|target| std::cmp::Reverse(target.components().count()));
+    targets
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
@@ -150,5 +178,30 @@ fn remove(path: &Path) -> std::io::Result<()> {
         std::fs::remove_dir_all(path)
     } else {
         std::fs::remove_file(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_inside_of_folders_are_found_innermost_first() {
+        let targets = [
+            "/var",
+            "/var/lib",
+            "/var/lib/kubelet/pods/a",
+            "/var/library",
+            "/var/lib/kubelet/pods/a/b/c",
+            "/proc",
+        ];
+        let found = mounts_within(targets.iter().map(PathBuf::from), &["/var/lib"]);
+        assert_eq!(
+            found,
+            [
+                PathBuf::from("/var/lib/kubelet/pods/a/b/c"),
+                PathBuf::from("/var/lib/kubelet/pods/a")
+            ]
+        );
     }
 }
