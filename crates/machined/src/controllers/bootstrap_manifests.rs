@@ -143,10 +143,7 @@ pub fn manifests(
     extra: One<ExtraManifestsConfig>,
     root: One<KubernetesRootSecrets>,
 ) -> anyhow::Result<(Outputs<Manifest>, Outputs<ManifestProblem>)> {
-    let token = BootstrapToken {
-        id: root.bootstrap_token_id.clone(),
-        secret: root.bootstrap_token_secret.clone().into(),
-    };
+    let token = BootstrapToken::new(&root.bootstrap_token_id, &root.bootstrap_token_secret);
     let dns: Vec<IpAddr> = [&settings.dns_service_ip, &settings.dns_service_ipv6]
         .iter()
         .filter_map(|a| a.parse().ok())

@@ -10,6 +10,7 @@ use crate::resources::cluster::Member;
 use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
 use crate::resources::k8s::Endpoint;
 use crate::resources::secrets::{ApiCertificates, CertSAN, OSRootSecrets, TrustdCertificates};
+use crate::resources::types::AcceptedCA;
 
 /// Lifetime of the machine API's certificates (the interface's 24 hours).
 const API_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -140,7 +141,7 @@ async fn from_trustd(
         member.addresses.iter().for_each(|a| add(a.to_string()));
     }
     anyhow::ensure!(!candidates.is_empty(), "no control plane is known");
-    let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+    let accepted = AcceptedCA::bundle(&root.accepted_cas);
     let key = PrivateKey::generate(KeyKind::Ed25519)?;
     let csr = Csr::create(&key, &names.fqdn, &[], &names.dns_names, &names.ips)?;
     let tls = pki::tls::client_config(&accepted, None)?;

@@ -15,6 +15,7 @@ use crate::kubernetes::pki::BootstrapToken;
 use crate::resources::config::{MachineKind, MachineType};
 use crate::resources::keelson::KubeletJoin;
 use crate::resources::secrets::KubeletSecrets;
+use crate::resources::types::AcceptedCA;
 
 /// Time between two questions.
 const RETRY: Duration = Duration::from_millis(100);
@@ -58,11 +59,8 @@ impl Reconcile for Join {
 }
 
 fn client(secrets: &KubeletSecrets) -> anyhow::Result<Client> {
-    let ca: Vec<u8> = secrets.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
-    let token = BootstrapToken {
-        id: secrets.bootstrap_token_id.clone(),
-        secret: secrets.bootstrap_token_secret.clone().into(),
-    };
+    let ca = AcceptedCA::bundle(&secrets.accepted_cas);
+    let token = BootstrapToken::new(&secrets.bootstrap_token_id, &secrets.bootstrap_token_secret);
     let mut options = Options::new(secrets.endpoint.to_string(), &ca, Auth::Token(token.text()?));
     options.timeout = LIMIT;
     clients::kubernetes::with(options).context("use the cluster's bootstrap token")

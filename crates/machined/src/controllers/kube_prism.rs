@@ -17,6 +17,7 @@ use crate::balancer::{self, Health, Probe, Upstreams};
 use crate::logs::lock;
 use crate::resources::k8s::{KubePrismConfig, KubePrismStatus};
 use crate::resources::secrets::KubeletSecrets;
+use crate::resources::types::AcceptedCA;
 
 /// Runs the balancer on the configured port.
 #[derive(Default)]
@@ -50,7 +51,7 @@ impl Reconcile for KubePrism {
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
         let port = u16::try_from(config.port).with_context(|| format!("{} is not a port", config.port))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let ca: Vec<u8> = secrets.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+        let ca = AcceptedCA::bundle(&secrets.accepted_cas);
         if self.running.as_ref().is_none_or(|r| r.address != address || r.ca != ca) {
             self.running = None;
             self.running = Some(start(address, ca, cx).await?);

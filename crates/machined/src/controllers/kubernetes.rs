@@ -28,6 +28,7 @@ use crate::resources::keelson::{FileSetStatus, FileSpec, HostCapability};
 use crate::resources::secrets::{
     EtcdRootSecrets, EtcdSecrets, KubeletSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
 };
+use crate::resources::types::AcceptedCA;
 use crate::resources::types::ExtraArgs as ResourceArgs;
 
 /// The set of configuration files of the control plane's pods.
@@ -251,7 +252,7 @@ pub fn secret_files(
     config: One<MachineConfig>,
 ) -> anyhow::Result<Outputs<FileSpec>> {
     let encryption = view::api_server(&*parsed(&config)?).encryption;
-    let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+    let accepted = AcceptedCA::bundle(&root.accepted_cas);
     let secret = |text: &str| (!text.is_empty()).then(|| pki::Secret::from(text.to_owned()));
     let (secretbox, aescbc) = (
         secret(&root.secretbox_encryption_secret),
@@ -473,11 +474,8 @@ pub fn kubelet_files(
     config: One<MachineConfig>,
 ) -> anyhow::Result<Outputs<FileSpec>> {
     let config = parsed(&config)?;
-    let ca: Vec<u8> = secrets.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
-    let token = BootstrapToken {
-        id: secrets.bootstrap_token_id.clone(),
-        secret: secrets.bootstrap_token_secret.clone().into(),
-    };
+    let ca = AcceptedCA::bundle(&secrets.accepted_cas);
+    let token = BootstrapToken::new(&secrets.bootstrap_token_id, &secrets.bootstrap_token_secret);
     let join = kubelet_bootstrap_kubeconfig(&local_endpoint(&config), &ca, &token)?;
     let text = |bytes: &[u8]| {
         anyhow::Ok(

@@ -20,6 +20,7 @@ use crate::resources::network::NodeAddress;
 use crate::resources::secrets::{
     CertSAN, EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
 };
+use crate::resources::types::AcceptedCA;
 
 resource::id!(
     /// The names of the API server.
@@ -119,7 +120,7 @@ impl Reconcile for Kubeconfigs {
             return Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left));
         }
         let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
-        let accepted: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+        let accepted = AcceptedCA::bundle(&root.accepted_cas);
         let local = root.local_endpoint.to_string();
         let server = root.endpoint.to_string();
         let make = |client: Client, server: &str, ttl| -> anyhow::Result<String> {
@@ -166,7 +167,7 @@ impl Reconcile for KubeletIdentity {
         let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
         let user = format!("system:node:{}", nodename.nodename);
         let request = Request::client(KeyKind::EcdsaP256, &user, &["system:nodes"], now).with_ttl(LIFETIME);
-        let ca: Vec<u8> = root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+        let ca = AcceptedCA::bundle(&root.accepted_cas);
         let kubeconfig = k8s::Kubeconfig::new(&k8s::kubeconfig::Entry {
             cluster: "local",
             user: &user,

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::resources::network::NodeAddress;
 use crate::resources::secrets::ApiCertificates;
+use crate::resources::types::AcceptedCA;
 
 /// The resources that the init process shows to apid.
 pub const RESOURCES: &str = "/system/run/apid/runtime.sock";
@@ -94,7 +95,7 @@ async fn certificates(
 }
 
 fn tls(certificates: &ApiCertificates) -> anyhow::Result<TlsState> {
-    let accepted: Vec<u8> = certificates.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect();
+    let accepted = AcceptedCA::bundle(&certificates.accepted_cas);
     let server =
         pki::tls::server_config(&certificates.server, Some(&accepted)).context("use the server certificate")?;
     let client = (!certificates.client.crt.is_empty())

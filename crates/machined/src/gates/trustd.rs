@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::resources::secrets::{OSRootSecrets, TrustdCertificates};
+use crate::resources::types::AcceptedCA;
 
 /// The resources that the init process shows to trustd.
 pub const RESOURCES: &str = "/system/run/trustd/runtime.sock";
@@ -70,7 +71,7 @@ async fn run(cancel: CancellationToken) -> anyhow::Result<()> {
 fn issuer_of(root: &OSRootSecrets) -> Issuer {
     Issuer {
         authority: Authority::from_pair(&root.issuing_ca).ok().map(Arc::new),
-        accepted_cas: root.accepted_cas.iter().flat_map(|ca| ca.crt.clone()).collect(),
+        accepted_cas: AcceptedCA::bundle(&root.accepted_cas),
         token: root.token.clone().into(),
         reserved_names: root.cert_san_dns_names.clone(),
     }

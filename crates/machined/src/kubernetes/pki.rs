@@ -233,13 +233,18 @@ pub struct BootstrapToken {
 }
 
 impl BootstrapToken {
+    /// A token from its two parts.
+    pub fn new(id: &str, secret: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            secret: Secret::from(secret.to_owned()),
+        }
+    }
+
     /// Parts of `id.secret`; `None` if there is no dot.
     pub fn parse(token: &str) -> Option<Self> {
         let (id, secret) = token.split_once('.')?;
-        Some(Self {
-            id: id.to_owned(),
-            secret: Secret::from(secret.to_owned()),
-        })
+        Some(Self::new(id, secret))
     }
 
     /// As a client sends it.

@@ -61,6 +61,13 @@ pub struct AcceptedCA {
     pub crt: Vec<u8>,
 }
 
+impl AcceptedCA {
+    /// Several authorities as one PEM text, as TLS and kubeconfigs take them.
+    pub fn bundle(authorities: &[Self]) -> Vec<u8> {
+        authorities.iter().flat_map(|ca| ca.crt.clone()).collect()
+    }
+}
+
 /// The key that signs Kubernetes' service account tokens.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, Message)]
 #[serde(default)]
