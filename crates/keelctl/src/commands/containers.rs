@@ -48,16 +48,21 @@ pub fn run(command: &Node<Containers>, program: Program) -> Result<()> {
     })
 }
 
+/// A container's id in a table: below its pod, if it is in one.
+pub fn shown(id: String, pod: &str) -> String {
+    if pod.is_empty() || id == pod {
+        id
+    } else {
+        format!("└─ {id}")
+    }
+}
+
 fn render(answers: Vec<(String, Vec<ContainerInfo>)>) -> String {
     let mut table = Table::new(["NODE", "NAMESPACE", "ID", "IMAGE", "PID", "STATUS"]);
     for (node, mut containers) in answers {
         containers.sort_by(|left, right| left.id.cmp(&right.id));
         for c in containers {
-            let id = if c.pod_id.is_empty() || c.id == c.pod_id {
-                c.id
-            } else {
-                format!("└─ {}", c.id)
-            };
+            let id = shown(c.id, &c.pod_id);
             table.row([node.clone(), c.namespace, id, c.image, c.pid.to_string(), c.status]);
         }
     }

@@ -7,7 +7,7 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::load::Restart;
 use crate::cli::node::Containers;
-use crate::commands::containers::place;
+use crate::commands::containers::{place, shown};
 use crate::output::{print, table::Table};
 use crate::session::{Session, block};
 
@@ -36,11 +36,7 @@ fn render(answers: Vec<(String, Vec<Stat>)>) -> String {
     for (node, mut stats) in answers {
         stats.sort_by(|left, right| left.id.cmp(&right.id));
         for s in stats {
-            let id = if s.pod_id.is_empty() || s.id == s.pod_id {
-                s.id
-            } else {
-                format!("└─ {}", s.id)
-            };
+            let id = shown(s.id, &s.pod_id);
             let memory = format!("{:.2}", s.memory_usage as f64 / 1e6);
             table.row([node.clone(), s.namespace, id, memory, s.cpu_usage.to_string()]);
         }

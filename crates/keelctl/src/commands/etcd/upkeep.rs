@@ -24,36 +24,28 @@ const POLL: Duration = Duration::from_millis(500);
 pub async fn alarms(session: &Session) -> Result<()> {
     let (answers, failures) = session
         .in_turn(async |client: Client| {
-            let response = client.machine().etcd_alarm_list(()).await?.into_inner();
-            Ok(response
-                .messages
-                .into_iter()
-                .flat_map(|message| message.member_alarms)
-                .collect::<Vec<_>>())
+            let messages = client.machine().etcd_alarm_list(()).await?.into_inner().messages;
+            Ok(messages.into_iter().flat_map(|m| m.member_alarms).collect())
         })
         .await;
-    print(&alarm_table(&answers))?;
-    failures
-        .into_result()
-        .map_err(|error| error.context("error getting alarms"))
+    show_alarms(&answers, failures, "error getting alarms")
 }
 
 /// Disarms alarms, asking one node after the other, and lists which there were.
 pub async fn disarm(session: &Session) -> Result<()> {
     let (answers, failures) = session
         .in_turn(async |client: Client| {
-            let response = client.machine().etcd_alarm_disarm(()).await?.into_inner();
-            Ok(response
-                .messages
-                .into_iter()
-                .flat_map(|message| message.member_alarms)
-                .collect::<Vec<_>>())
+            let messages = client.machine().etcd_alarm_disarm(()).await?.into_inner().messages;
+            Ok(messages.into_iter().flat_map(|m| m.member_alarms).collect())
         })
         .await;
-    print(&alarm_table(&answers))?;
-    failures
-        .into_result()
-        .map_err(|error| error.context("error disarming alarms"))
+    show_alarms(&answers, failures, "error disarming alarms")
+}
+
+/// Prints what was answered, whoever failed.
+fn show_alarms(answers: &[(String, Vec<EtcdMemberAlarm>)], failures: Failures, what: &'static str) -> Result<()> {
+    print(&alarm_table(answers))?;
+    failures.into_result().map_err(|error| error.context(what))
 }
 
 fn alarm_table(answers: &[(String, Vec<EtcdMemberAlarm>)]) -> String {
