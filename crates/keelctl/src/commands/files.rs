@@ -42,15 +42,18 @@ pub fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = folder.join(name);
-        let mut file = fs::OpenOptions::new()
+        let written = fs::OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .mode(if secret { 0o600 } else { 0o644 })
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+            .open(&temporary)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary); // a part of a secret has no use; the first error is the one to report
+        }
+        written
     };
     write().with_context(|| format!("write {}", path.display()))
 }
