@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -33,6 +34,94 @@ pub fn keelctl_in(home: &Path) -> Program {
         .with_env("TALOSCONFIG", &home.join("talosconfig"))
         .with_env("KUBECONFIG", &home.join("kubeconfig"))
         .with_env("KEELSON_STATE", &home.join("clusters"))
+}
+
+/// A place for one cluster: a folder for what the programs keep, and the programs that keep it there. The cluster is
+/// destroyed when this is dropped, whatever happened.
+#[derive(Debug)]
+pub struct Place {
+    name: &'static str,
+    folder: TempDir,
+    /// The command line, with this cluster's client configuration.
+    pub keelctl: Program,
+    /// kubectl, with this cluster's kubeconfig.
+    pub kubectl: Program,
+}
+
+impl Place {
+    /// A place without a cluster yet.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn new(name: &'static str) -> Result<Self> {
+        let folder = folder()?;
+        Ok(Self {
+            name,
+            keelctl: keelctl_in(folder.path()),
+            kubectl: Program::built("kubectl").with_env("KUBECONFIG", &folder.path().join("kubeconfig")),
+            folder,
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes the cluster in this run's network, with more arguments; shows what nodes said if it fails.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create(&self, more: &[&str]) -> Result<()> {
+        println!("cluster: creating {:?} {}", self.name, more.join(" "));
+        let started = Instant::now();
+        let cidr = network().cidr();
+        let base = ["cluster", "create", "--name", self.name, "--subnet", &cidr];
+        let created = self.keelctl.run(&[&base, more].concat())?;
+        if !created.ok() {
+            self.print_logs();
+        }
+        created.output()?;
+        println!("cluster: created in {:.1} s", started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Destroys the cluster.
+    ///
+    /// # Errors
+    /// Something of it cannot be removed.
+    pub fn destroy(&self) -> Result<()> {
+        self.keelctl
+            .output(&["cluster", "destroy", "--name", self.name])
+            .map(drop)
+    }
+
+    /// Destroys what there is of the cluster, in whatever state.
+    pub fn clean_up(&self) {
+        let _ = self
+            .keelctl
+            .run(&["cluster", "destroy", "--name", self.name, "--force"]);
+    }
+
+    /// The ends of the nodes' logs, for a failure that has to be understood from what was printed.
+    pub fn print_logs(&self) {
+        let root = self.folder().join("clusters").join(self.name);
+        for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|e| e == "log") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let tail: Vec<&str> = text.lines().rev().take(60).collect();
+                println!("--- {}", path.display());
+                tail.iter().rev().for_each(|line| println!("{line}"));
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.clean_up();
+    }
 }
 
 /// Destroys the clusters of runs that were killed before they could do it themselves, and removes their folders.

@@ -1,17 +1,15 @@
 //! The cluster the tests share, and what the command line says of it.
 
-use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::program::{Program, dist};
 use e2e::run::Test;
-use e2e::site::{folder, keelctl_in, network};
+use e2e::site::{Place, network};
 use e2e::tests;
 use e2e::wait::eventually;
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// The control plane's address.
 pub fn control_plane() -> &'static str {
@@ -30,6 +28,8 @@ pub fn endpoint() -> String {
     format!("https://{}:6443", control_plane())
 }
 
+const NAME: &str = "e2e";
+
 /// Why no cluster can be made here.
 pub fn missing() -> Option<String> {
     ["keelctl", "kubectl", "rootfs.sqsh", "images"]
@@ -39,54 +39,29 @@ pub fn missing() -> Option<String> {
         .map(|path| format!("{} is missing (run `cargo xtask dist`)", path.display()))
 }
 
-/// A real cluster in a folder of its own; destroyed when dropped, whatever happened.
-pub struct Cluster {
-    name: &'static str,
-    home: TempDir,
-    /// The command line, with this cluster's client configuration.
-    pub keelctl: Program,
-    /// kubectl, with this cluster's kubeconfig.
-    pub kubectl: Program,
+/// The cluster that tests share: one control plane, one worker.
+pub struct Cluster(Place);
+
+/// Its folder and its programs.
+impl std::ops::Deref for Cluster {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.0
+    }
 }
 
 impl Cluster {
-    /// Makes the default cluster: one control plane, one worker.
+    /// Makes it.
     pub fn create() -> Result<Self> {
-        let home = folder()?;
-        let keelctl = keelctl_in(home.path());
-        let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &home.path().join("kubeconfig"));
-        let cluster = Self {
-            name: "e2e",
-            home,
-            keelctl,
-            kubectl,
-        };
-        let started = Instant::now();
-        println!("cluster: creating (1 control plane, 1 worker)");
-        let created = cluster.keelctl.run(&[
-            "cluster",
-            "create",
-            "--name",
-            cluster.name,
-            "--subnet",
-            &network().cidr(),
-        ])?;
-        if !created.ok() {
-            cluster.print_logs();
-            bail!(
-                "cluster create failed ({:?})\n{}\n{}",
-                created.code,
-                created.stdout,
-                created.stderr
-            );
-        }
-        println!("cluster: created in {:.1} s", started.elapsed().as_secs_f64());
-        Ok(cluster)
+        let place = Place::new(NAME)?;
+        place.create(&[])?;
+        Ok(Self(place))
     }
 
     /// Removes it and checks that nothing is left.
     pub fn destroy(self) -> Result<()> {
-        let shown = self.keelctl.output(&["cluster", "show", "--name", self.name])?;
+        let shown = self.keelctl.output(&["cluster", "show", "--name", NAME])?;
         let network = shown
             .lines()
             .find_map(|line| line.strip_prefix("NETWORK NAME"))
@@ -97,18 +72,13 @@ impl Cluster {
             own()?.count() >= 3,
             "a bridge and two nodes have links named {network:?}"
         );
-        self.keelctl.output(&["cluster", "destroy", "--name", self.name])?;
+        self.0.destroy()?;
         let left: Vec<String> = own()?.collect();
         ensure!(left.is_empty(), "links are left: {left:?}");
         let mounts = std::fs::read_to_string("/proc/self/mounts")?;
-        let home = self.home.path().to_string_lossy().into_owned();
+        let home = self.folder().to_string_lossy().into_owned();
         ensure!(!mounts.contains(&home), "mounts are left:\n{mounts}");
         Ok(())
-    }
-
-    /// A folder for files of a test.
-    pub fn folder(&self) -> &Path {
-        self.home.path()
     }
 
     /// Output of the command line, asked of nodes.
@@ -120,28 +90,6 @@ impl Cluster {
     pub fn kube_json(&self, args: &[&str]) -> Result<Value> {
         let text = self.kubectl.output(&[args, &["-o", "json"]].concat())?;
         Ok(serde_json::from_str(&text)?)
-    }
-
-    /// The ends of the nodes' logs, for a failure that has to be understood from what was printed.
-    pub fn print_logs(&self) {
-        let root = self.home.path().join("clusters").join(self.name);
-        for entry in std::fs::read_dir(&root).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|e| e == "log") {
-                let text = std::fs::read_to_string(&path).unwrap_or_default();
-                let tail: Vec<&str> = text.lines().rev().take(60).collect();
-                println!("--- {}", path.display());
-                tail.iter().rev().for_each(|line| println!("{line}"));
-            }
-        }
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let _ = self
-            .keelctl
-            .run(&["cluster", "destroy", "--name", self.name, "--force"]);
     }
 }
 

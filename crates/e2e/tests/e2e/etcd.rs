@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use e2e::program::{Program, Ran};
+use e2e::program::Ran;
 use e2e::run::Test;
-use e2e::site::{folder, keelctl_in, network};
+use e2e::site::Place;
 use e2e::tests;
 use e2e::wait::eventually;
 
@@ -162,40 +162,18 @@ fn a_snapshot_is_not_restored_over_a_running_etcd(c: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// A cluster that is destroyed whatever happens.
-struct Own {
-    home: tempfile::TempDir,
-    keelctl: Program,
-    kubectl: Program,
-}
-
-const NAME: &str = "recovered";
+/// A cluster of its own, of one node.
+struct Own(Place);
 
 impl Own {
     fn create() -> Result<Self> {
-        let home = folder()?;
-        let own = Self {
-            keelctl: keelctl_in(home.path()),
-            kubectl: Program::built("kubectl").with_env("KUBECONFIG", &home.path().join("kubeconfig")),
-            home,
-        };
-        own.keelctl.output(&[
-            "cluster",
-            "create",
-            "--name",
-            NAME,
-            "--workers",
-            "0",
-            "--subnet",
-            &network().cidr(),
-            "--wait-timeout",
-            "8m",
-        ])?;
-        Ok(own)
+        let place = Place::new("recovered")?;
+        place.create(&["--workers", "0", "--wait-timeout", "8m"])?;
+        Ok(Self(place))
     }
 
     fn run(&self, args: &[&str]) -> Result<Ran> {
-        self.keelctl.run(&[&["-n", control_plane()], args].concat())
+        self.0.keelctl.run(&[&["-n", control_plane()], args].concat())
     }
 
     fn ask(&self, args: &[&str]) -> Result<String> {
@@ -204,15 +182,9 @@ impl Own {
 
     /// A file that was made of another.
     fn file(&self, name: &str, bytes: &[u8]) -> Result<String> {
-        let path = self.home.path().join(name);
+        let path = self.0.folder().join(name);
         std::fs::write(&path, bytes)?;
         Ok(text(&path))
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let _ = self.keelctl.run(&["cluster", "destroy", "--name", NAME, "--force"]);
     }
 }
 
@@ -221,13 +193,14 @@ const FOREIGN: &[u8] = include_bytes!("../../../etcd-snapshot/tests/data/small.s
 
 fn a_cluster_comes_back_from_a_snapshot((): &()) -> Result<()> {
     let own = Own::create()?;
-    own.kubectl
+    own.0
+        .kubectl
         .output(&["create", "configmap", "precious", "--from-literal", "kept=yes"])?;
-    let snapshot = text(&own.home.path().join("db.snapshot"));
+    let snapshot = text(&own.0.folder().join("db.snapshot"));
     own.ask(&["etcd", "snapshot", &snapshot])?;
-    own.kubectl.output(&["delete", "configmap", "precious"])?;
+    own.0.kubectl.output(&["delete", "configmap", "precious"])?;
     let revision = || -> Result<u64> {
-        let list = own.kubectl.output(&["get", "--raw", "/api/v1/namespaces"])?;
+        let list = own.0.kubectl.output(&["get", "--raw", "/api/v1/namespaces"])?;
         let list: serde_json::Value = serde_json::from_str(&list)?;
         Ok(list["metadata"]["resourceVersion"]
             .as_str()
@@ -271,6 +244,7 @@ fn a_cluster_comes_back_from_a_snapshot((): &()) -> Result<()> {
     own.ask(&["bootstrap", "--recover-from", &copied, "--recover-skip-hash-check"])?;
     eventually("what was saved to be back", Duration::from_secs(180), || {
         let kept = own
+            .0
             .kubectl
             .output(&["get", "configmap", "precious", "-o", "jsonpath={.data.kept}"])?;
         ensure!(kept == "yes", "{kept:?}");
@@ -281,7 +255,7 @@ fn a_cluster_comes_back_from_a_snapshot((): &()) -> Result<()> {
     ensure!(members.lines().count() == 2, "{members}");
     let after = revision()?;
     ensure!(after > before + 1_000_000, "revisions go back: {before}, {after}");
-    own.kubectl.output(&["create", "configmap", "new"])?;
+    own.0.kubectl.output(&["create", "configmap", "new"])?;
     Ok(())
 }
 

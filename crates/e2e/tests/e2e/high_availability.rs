@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::program::Program;
 use e2e::run::Test;
-use e2e::site::{folder, keelctl_in, network};
+use e2e::site::{Place, network};
 use e2e::tests;
 use e2e::wait::eventually;
-use tempfile::TempDir;
 
 pub fn tests() -> Vec<Test<Trio>> {
     tests![
@@ -23,37 +21,14 @@ pub fn tests() -> Vec<Test<Trio>> {
     ]
 }
 
-const NAME: &str = "trio";
-
-/// A cluster of three control planes, one of which does nothing at first; destroyed when dropped.
-pub struct Trio {
-    home: TempDir,
-    keelctl: Program,
-}
+/// A cluster of three control planes.
+pub struct Trio(Place);
 
 impl Trio {
     pub fn create() -> Result<Self> {
-        let home = folder()?;
-        let keelctl = keelctl_in(home.path());
-        let trio = Self { home, keelctl };
-        println!("cluster: creating (3 control planes)");
-        let started = std::time::Instant::now();
-        trio.keelctl.output(&[
-            "cluster",
-            "create",
-            "--name",
-            NAME,
-            "--controlplanes",
-            "3",
-            "--workers",
-            "0",
-            "--subnet",
-            &network().cidr(),
-            "--wait-timeout",
-            "8m",
-        ])?;
-        println!("cluster: created in {:.1} s", started.elapsed().as_secs_f64());
-        Ok(trio)
+        let place = Place::new("trio")?;
+        place.create(&["--controlplanes", "3", "--workers", "0", "--wait-timeout", "8m"])?;
+        Ok(Self(place))
     }
 
     /// Address of a control plane, from 0.
@@ -63,21 +38,17 @@ impl Trio {
 
     fn ask(&self, node: u8, args: &[&str]) -> Result<String> {
         let address = Self::node(node);
-        self.keelctl.output(&[&["-n", &address, "-e", &address], args].concat())
+        self.0
+            .keelctl
+            .output(&[&["-n", &address, "-e", &address], args].concat())
     }
 
     /// kubectl at the API server of one node.
     fn kubectl(&self, node: u8, args: &[&str]) -> Result<String> {
         let server = format!("https://{}:6443", Self::node(node));
-        Program::built("kubectl")
-            .with_env("KUBECONFIG", &self.home.path().join("kubeconfig"))
+        self.0
+            .kubectl
             .output(&[&["--server", &server, "--request-timeout", "10s"], args].concat())
-    }
-}
-
-impl Drop for Trio {
-    fn drop(&mut self) {
-        let _ = self.keelctl.run(&["cluster", "destroy", "--name", NAME, "--force"]);
     }
 }
 
@@ -147,6 +118,7 @@ fn leadership_is_handed_over(trio: &Trio) -> Result<()> {
         let (member, leader) = ids(trio, node)?;
         let address = Trio::node(node);
         let ran = trio
+            .0
             .keelctl
             .run(&["-n", &address, "-e", &address, "etcd", "forfeit-leadership"])?;
         ensure!(ran.ok(), "{ran:?}");
@@ -163,9 +135,12 @@ fn leadership_is_handed_over(trio: &Trio) -> Result<()> {
 
 fn members_are_defragmented_in_turn(trio: &Trio) -> Result<()> {
     let all: Vec<String> = (0..3).map(Trio::node).collect();
-    let ran = trio.keelctl.run(&["-n", &all.join(","), "etcd", "defrag"])?;
+    let ran = trio.0.keelctl.run(&["-n", &all.join(","), "etcd", "defrag"])?;
     ensure!(ran.ok() && ran.stderr.matches(": defragmented").count() == 3, "{ran:?}");
-    let alarms = trio.keelctl.output(&["-n", &all.join(","), "etcd", "alarm", "list"])?;
+    let alarms = trio
+        .0
+        .keelctl
+        .output(&["-n", &all.join(","), "etcd", "alarm", "list"])?;
     ensure!(alarms.lines().count() == 1, "{alarms}");
     Ok(())
 }
@@ -181,7 +156,8 @@ fn the_others_serve_while_one_reboots(trio: &Trio) -> Result<()> {
         ensure!(voters(trio, 0)? == 3, "not all members");
         trio.kubectl(0, &["get", "configmap", "written-meanwhile"])
     })?;
-    trio.keelctl
+    trio.0
+        .keelctl
         .output(&["-n", &Trio::node(1), "health", "--wait-timeout", "3m"])?;
     Ok(())
 }
@@ -207,7 +183,7 @@ fn a_member_is_removed_by_another(trio: &Trio) -> Result<()> {
     let refusal = {
         let address = Trio::node(1);
         let itself = ["-n", &address, "-e", &address, "etcd", "remove-member", &gone];
-        trio.keelctl.run(&itself)?.refusal()?
+        trio.0.keelctl.run(&itself)?.refusal()?
     };
     ensure!(refusal.contains("etcd leave"), "{refusal}");
     trio.ask(0, &["etcd", "remove-member", &gone])?;
@@ -215,7 +191,7 @@ fn a_member_is_removed_by_another(trio: &Trio) -> Result<()> {
     let unknown = {
         let address = Trio::node(0);
         let again = ["-n", &address, "-e", &address, "etcd", "remove-member", &gone];
-        trio.keelctl.run(&again)?.refusal()?
+        trio.0.keelctl.run(&again)?.refusal()?
     };
     ensure!(unknown.contains("NotFound"), "{unknown}");
     write(trio, 0, "written-without-it")

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::program::Program;
 use e2e::run::Test;
-use e2e::site::{folder, keelctl_in, network};
+use e2e::site::{Place, network};
 use e2e::tests;
 use e2e::wait::eventually;
 
@@ -18,30 +17,10 @@ pub fn tests() -> Vec<Test<()>> {
     ]
 }
 
-/// Destroys what was made, also when the test fails.
-struct Destroy<'a>(&'a Program);
-
-impl Drop for Destroy<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.run(&["cluster", "destroy", "--name", "by-hand", "--force"]);
-    }
-}
-
 fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()> {
-    let home = folder()?;
-    let keelctl = keelctl_in(home.path());
-    let _destroy = Destroy(&keelctl);
-    keelctl.output(&[
-        "cluster",
-        "create",
-        "--name",
-        "by-hand",
-        "--workers",
-        "0",
-        "--skip-injecting-config",
-        "--subnet",
-        &network().cidr(),
-    ])?;
+    let place = Place::new("by-hand")?;
+    let keelctl = &place.keelctl;
+    place.create(&["--workers", "0", "--skip-injecting-config"])?;
 
     let version = eventually("maintenance mode", Duration::from_secs(30), || {
         keelctl.output(&["version", "--insecure", "-n", control_plane(), "-e", control_plane()])
@@ -58,12 +37,12 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     ])?;
     ensure!(!refusal.ok() || !refusal.stdout.contains("v1alpha1"), "{refusal:?}");
 
-    let out = home.path().to_string_lossy().into_owned();
+    let out = place.folder().to_string_lossy().into_owned();
     keelctl.output(&["gen", "config", "demo", &endpoint(), "-o", &out, "--force"])?;
-    let file = home.path().join("controlplane.yaml").to_string_lossy().into_owned();
-    let a = home.path().join("a.patch.yaml");
+    let file = place.folder().join("controlplane.yaml").to_string_lossy().into_owned();
+    let a = place.folder().join("a.patch.yaml");
     std::fs::write(&a, mirrors(&format!("{}:5000", network().host(1))))?;
-    let b = home.path().join("b.patch.yaml");
+    let b = place.folder().join("b.patch.yaml");
     std::fs::write(&b, SMALL)?;
     keelctl.output(&[
         "apply-config",
@@ -83,8 +62,8 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     eventually("the node to take the bootstrap", Duration::from_secs(60), || {
         keelctl.output(&["-n", control_plane(), "bootstrap"])
     })?;
-    let kubeconfig = home.path().join("kubeconfig");
-    let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &kubeconfig);
+    let kubeconfig = place.folder().join("kubeconfig");
+    let kubectl = &place.kubectl;
     eventually("a ready node", Duration::from_secs(120), || {
         keelctl.output(&[
             "-n",
@@ -99,7 +78,7 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
     })?;
     keelctl.output(&["-n", control_plane(), "health", "--wait-timeout", "2m"])?;
     keelctl.output(&["-n", control_plane(), "reset", "--graceful=false", "--wait=false"])?;
-    keelctl.output(&["cluster", "destroy", "--name", "by-hand"])?;
+    place.destroy()?;
     Ok(())
 }
 
@@ -121,9 +100,8 @@ pub fn mirrors(registry: &str) -> String {
 }
 
 fn a_create_that_was_killed_half_way_is_cleaned_up((): &()) -> Result<()> {
-    let home = folder()?;
-    let keelctl = keelctl_in(home.path());
-    let _destroy = Destroy(&keelctl);
+    let place = Place::new("by-hand")?;
+    let keelctl = &place.keelctl;
     let mut child = keelctl
         .command(&["cluster", "create", "--name", "by-hand", "--subnet", &network().cidr()])
         .stdout(std::process::Stdio::null())
@@ -132,13 +110,13 @@ fn a_create_that_was_killed_half_way_is_cleaned_up((): &()) -> Result<()> {
     std::thread::sleep(Duration::from_secs(2));
     child.kill()?;
     child.wait()?;
-    keelctl.output(&["cluster", "destroy", "--name", "by-hand"])?;
+    place.destroy()?;
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     ensure!(
-        !mounts.contains(&*home.path().to_string_lossy()),
+        !mounts.contains(&*place.folder().to_string_lossy()),
         "mounts are left:\n{mounts}"
     );
-    let left = std::fs::read_dir(home.path().join("clusters"))
+    let left = std::fs::read_dir(place.folder().join("clusters"))
         .into_iter()
         .flatten()
         .flatten()

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::program::Program;
 use e2e::run::Test;
-use e2e::site::{folder, keelctl_in, network};
+use e2e::site::{Place, folder, keelctl_in, network};
 use e2e::tests;
 use e2e::wait::eventually;
 
@@ -19,58 +18,66 @@ use crate::cluster::{control_plane, endpoint};
 use crate::maintenance::{SMALL, mirrors};
 
 pub fn tests() -> Vec<Test<()>> {
-    tests![a_full_disk_loses_nothing, a_registry_that_is_away_is_waited_for,]
+    tests![
+        a_file_that_does_not_fit_leaves_nothing,
+        a_full_disk_loses_nothing,
+        a_registry_that_is_away_is_waited_for,
+    ]
 }
 
-const NAME: &str = "scarce";
+/// A small disk of its own; goes away when dropped.
+struct Disk(PathBuf);
 
-/// A cluster of one node, and what it stands on; all of it goes away with this.
+impl Disk {
+    fn mount(path: PathBuf, size: &str) -> Result<Self> {
+        std::fs::create_dir(&path)?;
+        let options = format!("size={size}");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(&path)
+            .status()?;
+        ensure!(mounted.success(), "mount a disk at {}", path.display());
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// A cluster of one node, and the disk it stands on if it has one of its own.
 struct Scarce {
-    keelctl: Program,
-    mount: Option<PathBuf>,
-    home: tempfile::TempDir,
+    // Before the place, so that it is gone when the place's folder is removed.
+    _disk: Option<Disk>,
+    place: Place,
 }
 
 impl Scarce {
     /// A place for the cluster, with its state on a disk of its own if a size is given.
     fn new(disk: Option<&str>) -> Result<Self> {
-        let home = folder()?;
-        let mut scarce = Self {
-            keelctl: keelctl_in(home.path()),
-            mount: None,
-            home,
-        };
-        if let Some(size) = disk {
-            let path = scarce.home.path().join("clusters");
-            std::fs::create_dir(&path)?;
-            let options = format!("size={size}");
-            let mounted = Command::new("mount")
-                .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-                .arg(&path)
-                .status()?;
-            ensure!(mounted.success(), "mount a disk at {}", path.display());
-            scarce.mount = Some(path);
-        }
-        Ok(scarce)
+        let place = Place::new("scarce")?;
+        let disk = disk.map(|size| Disk::mount(place.folder().join("clusters"), size));
+        Ok(Self {
+            _disk: disk.transpose()?,
+            place,
+        })
     }
 
     fn create(&self, more: &[&str]) -> Result<()> {
-        let cidr = network().cidr();
-        let base = ["cluster", "create", "--name", NAME, "--workers", "0", "--subnet", &cidr];
-        self.keelctl.output(&[&base, more].concat()).map(drop)
+        self.place.create(&[&["--workers", "0"], more].concat())
     }
 
     fn ask(&self, args: &[&str]) -> Result<String> {
-        self.keelctl.output(&[&["-n", control_plane()], args].concat())
+        self.place.keelctl.output(&[&["-n", control_plane()], args].concat())
     }
 }
 
 impl Drop for Scarce {
     fn drop(&mut self) {
-        let _ = self.keelctl.run(&["cluster", "destroy", "--name", NAME, "--force"]);
-        if let Some(path) = &self.mount {
-            let _ = Command::new("umount").arg(path).status();
-        }
+        // The disk can only go when nothing of the cluster stands on it.
+        self.place.clean_up();
     }
 }
 
@@ -87,20 +94,38 @@ fn fill(path: &Path) -> Result<()> {
     }
 }
 
+fn a_file_that_does_not_fit_leaves_nothing((): &()) -> Result<()> {
+    let home = folder()?;
+    let disk = Disk::mount(home.path().join("disk"), "16k")?;
+    let out = disk.0.to_string_lossy().into_owned();
+    let gen_config = ["gen", "config", "demo", "https://10.5.0.2:6443", "-o", &out];
+    let refusal = keelctl_in(home.path()).run(&gen_config)?.refusal()?;
+    ensure!(refusal.contains("No space left"), "{refusal}");
+    for entry in std::fs::read_dir(&disk.0)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        ensure!(
+            std::path::Path::new(&name).extension().is_some_and(|e| e == "yaml"),
+            "{name} is left of a file that did not fit"
+        );
+    }
+    Ok(())
+}
+
 fn a_full_disk_loses_nothing((): &()) -> Result<()> {
     let scarce = Scarce::new(Some("2G"))?;
     scarce.create(&[])?;
-    let kubectl = Program::built("kubectl").with_env("KUBECONFIG", &scarce.home.path().join("kubeconfig"));
+    let kubectl = &scarce.place.kubectl;
     kubectl.output(&["create", "configmap", "before"])?;
     let config = || scarce.ask(&["get", "machineconfig", "v1alpha1", "-o", "jsonpath={.spec}"]);
     let before = config()?;
 
-    let filler = scarce.home.path().join("clusters/filler");
+    let filler = scarce.place.folder().join("clusters/filler");
     fill(&filler)?;
     // The node answers, says why it cannot take a change, and keeps what it has.
     scarce.ask(&["version"])?;
     let patch = r#"{"machine": {"nodeLabels": {"keelson.dev/full": "yes"}}}"#;
     let refusal = scarce
+        .place
         .keelctl
         .run(&["-n", control_plane(), "patch", "machineconfig", "-p", patch])?
         .refusal()?;
@@ -146,9 +171,10 @@ fn a_registry_that_is_away_is_waited_for((): &()) -> Result<()> {
     let open = Arc::new(AtomicBool::new(false));
     forward(way, format!("{gateway}:5000"), open.clone());
     scarce.create(&["--skip-injecting-config"])?;
-    let home = scarce.home.path();
+    let home = scarce.place.folder();
     let out = home.to_string_lossy().into_owned();
     scarce
+        .place
         .keelctl
         .output(&["gen", "config", "scarce", &endpoint(), "-o", &out, "--force"])?;
     let patch = home.join("patch.yaml");
@@ -169,9 +195,9 @@ fn a_registry_that_is_away_is_waited_for((): &()) -> Result<()> {
         &patch,
     ];
     eventually("maintenance mode", Duration::from_secs(30), || {
-        scarce.keelctl.output(&apply)
+        scarce.place.keelctl.output(&apply)
     })?;
-    scarce.keelctl.output(&["config", "endpoint", node])?;
+    scarce.place.keelctl.output(&["config", "endpoint", node])?;
     eventually("the node to take the bootstrap", Duration::from_secs(60), || {
         scarce.ask(&["bootstrap"])
     })?;
