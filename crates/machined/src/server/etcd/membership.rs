@@ -17,6 +17,12 @@ use crate::node::Node;
 use crate::resources::keelson::EtcdLaunch;
 use crate::services::status::State;
 
+/// How long etcd may call the cluster unhealthy before that is its answer. It refuses to change the membership until
+/// every peer has been connected for five seconds (its `HealthInterval`), so a member that has just started holds up
+/// everybody's changes.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two tries to change the membership.
+const SETTLE_PAUSE: Duration = Duration::from_secs(1);
 /// How long etcd may take to end after its member was removed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -71,10 +77,29 @@ pub async fn remove(node: &Node, id: u64) -> Result<proto::EtcdRemoveMemberByIdR
             "{id:016x} is the member on this node: ask another control plane to remove it, or use `etcd leave`"
         )));
     }
-    etcd.remove(id).await.map_err(refused)?;
+    settled(|| async { etcd.remove(id).await.map_err(refused) }).await?;
     Ok(proto::EtcdRemoveMemberByIdResponse::of(
         proto::EtcdRemoveMemberById::default(),
     ))
+}
+
+/// Tries again while etcd calls the cluster unhealthy, for as long as members that just started need to settle.
+async fn settled<T, F: Future<Output = Result<T, Status>>>(change: impl Fn() -> F) -> Result<T, Status> {
+    let deadline = tokio::time::Instant::now() + SETTLE_TIMEOUT;
+    loop {
+        match change().await {
+            Err(status) if unsettled(&status) && tokio::time::Instant::now() < deadline => {
+                tracing::info!(reason = status.message(), "waiting for etcd to settle");
+                tokio::time::sleep(SETTLE_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether etcd refuses a change of the membership only for now: `ErrUnhealthy` of its API.
+fn unsettled(status: &Status) -> bool {
+    status.code() == tonic::Code::Unavailable && status.message().contains("etcdserver: unhealthy cluster")
 }
 
 /// What came of leaving.
@@ -93,6 +118,10 @@ pub enum Departure {
 /// # Errors
 /// etcd does not answer, or refuses.
 pub async fn depart(node: &Node) -> Result<Departure, Status> {
+    settled(|| try_to_depart(node)).await
+}
+
+async fn try_to_depart(node: &Node) -> Result<Departure, Status> {
     if !data_exists() {
         return Ok(Departure::NoMember);
     }
@@ -122,7 +151,7 @@ pub async fn depart(node: &Node) -> Result<Departure, Status> {
         }
     }
     match last {
-        Some(last) if last.code() != tonic::Code::Unavailable => Err(last),
+        Some(last) if last.code() != tonic::Code::Unavailable || unsettled(&last) => Err(last),
         _ => local.remove(id).await.map(|()| Departure::Left).map_err(refused),
     }
 }
@@ -194,6 +223,43 @@ mod tests {
             is_learner,
             ..Member::default()
         }
+    }
+
+    fn unhealthy() -> Status {
+        Status::unavailable("remove etcd member 1: etcdserver: unhealthy cluster")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_waits_for_members_that_just_started() {
+        let tries = std::cell::Cell::new(0);
+        let change = || async {
+            tries.set(tries.get() + 1);
+            if tries.get() < 7 {
+                Err(unhealthy())
+            } else {
+                Ok(tries.get())
+            }
+        };
+        assert_eq!(settled(change).await.unwrap(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_does_not_wait_forever_nor_for_anything_else() {
+        let start = tokio::time::Instant::now();
+        assert_eq!(
+            settled(|| async { Err::<(), _>(unhealthy()) })
+                .await
+                .unwrap_err()
+                .message(),
+            unhealthy().message()
+        );
+        let waited = start.elapsed();
+        assert!(waited >= SETTLE_TIMEOUT && waited < SETTLE_TIMEOUT * 2, "{waited:?}");
+
+        let start = tokio::time::Instant::now();
+        let other = settled(|| async { Err::<(), _>(Status::not_found("etcdserver: member not found")) }).await;
+        assert_eq!(other.unwrap_err().code(), tonic::Code::NotFound);
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[test]
