@@ -30,11 +30,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// An upstream that listens for so long is used even if it does not say that it is ready: something that does not know
 /// the question may stand before the API servers.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long a connection is held while no API server is ready yet. A client that is let go at once, or that meets an API
-/// server before it has its roles, waits longer and longer between its attempts: kubelets, controller managers and
-/// schedulers that start together with their cluster would work seconds after they could. Once there has been a ready
-/// one, connections are refused while there is none: the kubelet that has to start a new API server asks the old one
-/// about its pods first, and would be held as well.
+/// How long a connection is held while no API server is ready yet. A client that is let go at once waits longer and longer
+/// between its attempts: kubelets that start together with their cluster would work seconds after they could. Once there
+/// has been a ready one, connections are refused while there is none: the kubelet that has to start a new API server asks
+/// the old one about its pods first, and would be held as well.
 const HOLD: Duration = Duration::from_secs(30);
 /// Connections served at once; more wait. A node has a few dozen clients of the API.
 const CONNECTIONS: usize = 4096;
@@ -42,11 +41,23 @@ const CONNECTIONS: usize = 4096;
 /// Where API servers may be, in the order they are preferred.
 pub type Upstreams = Vec<SocketAddr>;
 
-/// What is known of the upstreams: ready or not.
-pub type Health = BTreeMap<SocketAddr, bool>;
+/// How far an upstream is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Readiness {
+    /// It does not answer, or not as an API server that works does.
+    No,
+    /// It answers, and has no roles yet: who needs none can use it. Control planes that are made anew are this for a few
+    /// seconds, and a kubelet, whose rights are no roles, can register meanwhile.
+    WithoutRoles,
+    /// It is ready.
+    Yes,
+}
 
-/// Asks an upstream whether it is ready.
-pub type Probe = Arc<dyn Fn(SocketAddr) -> BoxFuture<'static, bool> + Send + Sync>;
+/// What is known of the upstreams.
+pub type Health = BTreeMap<SocketAddr, Readiness>;
+
+/// Asks an upstream how far it is.
+pub type Probe = Arc<dyn Fn(SocketAddr) -> BoxFuture<'static, Readiness> + Send + Sync>;
 
 /// Serves connections until dropped; reports which upstreams are ready through `health`.
 ///
@@ -100,19 +111,25 @@ struct State {
 }
 
 impl State {
-    fn mark(&self, upstream: SocketAddr, ready: bool) {
-        self.started.fetch_or(ready, Ordering::Relaxed);
+    fn mark(&self, upstream: SocketAddr, ready: Readiness) {
+        self.started.fetch_or(ready == Readiness::Yes, Ordering::Relaxed);
         self.health
             .send_if_modified(|h| h.insert(upstream, ready) != Some(ready));
     }
 
-    /// The upstreams that are ready: what worked last, then in the order of preference.
-    fn ready(&self, candidates: &Upstreams) -> Upstreams {
+    /// The upstreams that can be used: what worked last, then in the order of preference. One without roles is used only
+    /// before there has been one with: later it is one that starts again, and others can do more.
+    fn usable(&self, candidates: &Upstreams) -> Upstreams {
         let last = *lock(&self.last);
+        let least = if self.started.load(Ordering::Relaxed) {
+            Readiness::Yes
+        } else {
+            Readiness::WithoutRoles
+        };
         let health = self.health.borrow();
         let mut ready: Upstreams = candidates
             .iter()
-            .filter(|c| health.get(c) == Some(&true))
+            .filter(|c| health.get(c).is_some_and(|readiness| *readiness >= least))
             .copied()
             .collect();
         ready.sort_by_key(|c| Some(*c) != last);
@@ -162,14 +179,14 @@ async fn has_gone(client: &TcpStream) {
 
 /// A connection to the first upstream that is ready and answers.
 async fn connect(candidates: &Upstreams, state: &State) -> Option<TcpStream> {
-    for upstream in state.ready(candidates) {
+    for upstream in state.usable(candidates) {
         match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(upstream)).await {
             Ok(Ok(server)) => {
                 *lock(&state.last) = Some(upstream);
                 return Some(server);
             }
             Ok(Err(_)) | Err(_) => {
-                state.mark(upstream, false);
+                state.mark(upstream, Readiness::No);
                 state.failed.notify_one();
             }
         }
@@ -192,14 +209,17 @@ async fn check(mut upstreams: watch::Receiver<Upstreams>, state: Arc<State>, pro
         let mut pause = CHECK_INTERVAL;
         for (upstream, answer) in candidates.into_iter().zip(answers) {
             let ready = match answer {
-                Answer::Ready => true,
-                Answer::Listens => listening.entry(upstream).or_insert_with(Instant::now).elapsed() >= GRACE,
-                Answer::None => false,
+                None => Readiness::No,
+                Some(Readiness::Yes) => Readiness::Yes,
+                Some(less) => {
+                    let since = listening.entry(upstream).or_insert_with(Instant::now);
+                    if since.elapsed() >= GRACE { Readiness::Yes } else { less }
+                }
             };
-            if answer != Answer::Listens {
+            if matches!(answer, None | Some(Readiness::Yes)) {
                 listening.remove(&upstream);
             }
-            if !ready {
+            if ready != Readiness::Yes {
                 let own = upstream.ip().is_loopback();
                 pause = pause.min(if own {
                     CHECK_INTERVAL_LOCAL
@@ -217,30 +237,18 @@ async fn check(mut upstreams: watch::Receiver<Upstreams>, state: Arc<State>, pro
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Answer {
-    /// Nobody listens.
-    None,
-    /// Somebody listens, and did not say that it is ready.
-    Listens,
-    Ready,
-}
-
-async fn ask(upstream: SocketAddr, probe: &Probe) -> Answer {
+/// None: nobody listens.
+async fn ask(upstream: SocketAddr, probe: &Probe) -> Option<Readiness> {
     match tokio::time::timeout(CHECK_TIMEOUT, TcpStream::connect(upstream)).await {
         Ok(Ok(_)) => {}
-        Ok(Err(_)) | Err(_) => return Answer::None,
+        Ok(Err(_)) | Err(_) => return None,
     }
-    match tokio::time::timeout(CHECK_TIMEOUT, probe(upstream)).await {
-        Ok(true) => Answer::Ready,
-        Ok(false) | Err(_) => Answer::Listens,
-    }
+    let said = tokio::time::timeout(CHECK_TIMEOUT, probe(upstream)).await;
+    Some(said.unwrap_or(Readiness::No))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -258,7 +266,7 @@ mod tests {
         (address, task)
     }
 
-    type Unready = Arc<Mutex<BTreeSet<SocketAddr>>>;
+    type Unready = Arc<Mutex<BTreeMap<SocketAddr, Readiness>>>;
 
     /// A balancer's address, and what it knows of its upstreams, of which some are not ready.
     async fn balancer(upstreams: Upstreams, unready: &Unready) -> (SocketAddr, watch::Receiver<Health>) {
@@ -266,7 +274,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let probed = unready.clone();
         let probe: Probe = Arc::new(move |upstream| {
-            let ready = !lock(&probed).contains(&upstream);
+            let ready = lock(&probed).get(&upstream).copied().unwrap_or(Readiness::Yes);
             async move { ready }.boxed()
         });
         let (sender, receiver) = watch::channel(upstreams);
@@ -295,15 +303,15 @@ mod tests {
         a_task.abort();
         let _ = a_task.await;
         assert_eq!(ask_name(address).await, "b");
-        let health = seen.wait_for(|h| h.get(&a) == Some(&false)).await.unwrap();
-        assert_eq!(health.get(&b), Some(&true));
+        let health = seen.wait_for(|h| h.get(&a) == Some(&Readiness::No)).await.unwrap();
+        assert_eq!(health.get(&b), Some(&Readiness::Yes));
     }
 
     #[tokio::test]
     async fn a_connection_is_held_until_a_server_is_ready() {
         let (a, task) = server("a").await;
         let unready = Unready::default();
-        lock(&unready).insert(a);
+        lock(&unready).insert(a, Readiness::No);
         let (address, _) = balancer(vec![a], &unready).await;
         let asked = tokio::spawn(ask_name(address));
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -315,5 +323,25 @@ mod tests {
         task.abort();
         let _ = task.await;
         assert_eq!(ask_name(address).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_server_without_roles_is_used_until_there_has_been_a_ready_one() {
+        let (a, _a_task) = server("a").await;
+        let unready = Unready::default();
+        lock(&unready).insert(a, Readiness::WithoutRoles);
+        let (address, mut seen) = balancer(vec![a], &unready).await;
+        assert_eq!(ask_name(address).await, "a");
+        lock(&unready).clear();
+        seen.wait_for(|h| h.get(&a) == Some(&Readiness::Yes)).await.unwrap();
+
+        lock(&unready).insert(a, Readiness::WithoutRoles);
+        let (b, _b_task) = server("b").await;
+        lock(&unready).insert(b, Readiness::WithoutRoles);
+        let (address, mut seen) = balancer(vec![a, b], &unready).await;
+        seen.wait_for(|h| h.len() == 2).await.unwrap();
+        lock(&unready).remove(&b);
+        seen.wait_for(|h| h.get(&b) == Some(&Readiness::Yes)).await.unwrap();
+        assert_eq!(ask_name(address).await, "b");
     }
 }

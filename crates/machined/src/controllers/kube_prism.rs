@@ -13,9 +13,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::balancer::{self, Health, Probe, Upstreams};
+use crate::balancer::{self, Health, Probe, Readiness, Upstreams};
 use crate::logs::lock;
 use crate::resources::k8s::{KubePrismConfig, KubePrismStatus};
+use crate::resources::keelson::KubernetesReached;
 use crate::resources::secrets::KubeletSecrets;
 use crate::resources::types::AcceptedCA;
 
@@ -23,6 +24,8 @@ use crate::resources::types::AcceptedCA;
 #[derive(Default)]
 pub struct KubePrism {
     running: Option<Running>,
+    /// There was an API server that was ready since the node started.
+    reached: bool,
 }
 
 struct Running {
@@ -42,7 +45,7 @@ impl Drop for Running {
 
 impl Reconcile for KubePrism {
     type Inputs = (One<KubePrismConfig>, One<KubeletSecrets>);
-    type Outputs = Outputs<KubePrismStatus>;
+    type Outputs = (Outputs<KubePrismStatus>, Outputs<KubernetesReached>);
 
     async fn reconcile(
         &mut self,
@@ -65,12 +68,18 @@ impl Reconcile for KubePrism {
             *current = upstreams;
             changed
         });
-        let healthy = running.health.borrow().values().any(|h| *h);
+        let healthy = running.health.borrow().values().any(|h| *h == Readiness::Yes);
+        self.reached |= healthy;
         let status = KubePrismStatus {
             host: address.to_string(),
             healthy,
         };
-        Ok(Outcome::done(Outputs::one("k8s-loadbalancer", status)))
+        let reached = if self.reached {
+            Outputs::one("kubernetes", KubernetesReached {})
+        } else {
+            Outputs::none()
+        };
+        Ok(Outcome::done((Outputs::one("k8s-loadbalancer", status), reached)))
     }
 
     async fn idle(&mut self, _: &Context) -> anyhow::Result<()> {
@@ -112,7 +121,7 @@ const NAME: &str = "kubernetes";
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Asks API servers for `/readyz`, as anybody may. One that wants to know who asks (401) does its work too; one that
-/// forbids it (403) has not made its roles yet.
+/// forbids it (403) has not made the role yet that allows it.
 fn readiness(ca: Vec<u8>) -> Probe {
     let clients: Arc<Mutex<BTreeMap<SocketAddr, Client>>> = Arc::default();
     Arc::new(move |upstream| {
@@ -128,8 +137,14 @@ fn readiness(ca: Vec<u8>) -> Probe {
             Some(client)
         });
         async move {
-            let Some(client) = client else { return false };
-            matches!(client.raw("/readyz").await, Ok(_) | Err(Error::Unauthorized { .. }))
+            let Some(client) = client else {
+                return Readiness::No;
+            };
+            match client.raw("/readyz").await {
+                Ok(_) | Err(Error::Unauthorized { .. }) => Readiness::Yes,
+                Err(Error::Forbidden { .. }) => Readiness::WithoutRoles,
+                Err(_) => Readiness::No,
+            }
         }
         .boxed()
     })

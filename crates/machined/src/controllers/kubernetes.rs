@@ -24,7 +24,7 @@ use crate::kubernetes::version::Version;
 use crate::machine_config::parsed;
 use crate::resources::config::{MachineConfig, MachineKind, MachineType as MachineTypeResource};
 use crate::resources::k8s as spec;
-use crate::resources::keelson::{FileSetStatus, FileSpec, HostCapability};
+use crate::resources::keelson::{FileSetStatus, FileSpec, HostCapability, KubernetesReached};
 use crate::resources::secrets::{
     EtcdRootSecrets, EtcdSecrets, KubeletSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
 };
@@ -304,8 +304,12 @@ pub fn config_status(files: All<FileSetStatus>) -> Outputs<spec::ConfigStatus> {
         .unwrap_or_default()
 }
 
-/// The control plane's pods, once what they read is there.
+/// The control plane's pods, once what they read is there. The API server starts alone: the others can do nothing before
+/// it is ready and has made their roles, and starting them takes processor time from it. They need no order where the
+/// balancer, which knows that an API server is ready, is turned off.
 pub fn static_pods(
+    config: One<MachineConfig>,
+    reached: Option<One<KubernetesReached>>,
     secrets: One<spec::SecretStatus>,
     configs: One<spec::ConfigStatus>,
     server: One<spec::APIServerConfig>,
@@ -322,6 +326,9 @@ pub fn static_pods(
     rendered.component.extra_args = from_resource(&server.extra_args);
     rendered.component.versions = versions(server.resource().version());
     pods.insert("kube-apiserver", spec::StaticPod(static_pods::api_server(&rendered)?));
+    if reached.is_none() && view::kube_prism(&*parsed(&config)?).enabled {
+        return Ok(pods);
+    }
     if manager.enabled {
         let mut rendered: ControllerManager = same(&*manager)?;
         rendered.component.extra_args = from_resource(&manager.extra_args);
@@ -492,6 +499,18 @@ pub fn kubelet_files(
     Ok(files)
 }
 
+/// The pod network's configuration, if the network is flannel. Its pod writes the same file once it runs; with the file
+/// there from the start, the node does not have to wait for that pod to be Ready, and pods that come before flannel has
+/// a subnet wait in its plugin.
+pub fn pod_network_file(config: One<MachineConfig>) -> anyhow::Result<Outputs<FileSpec>> {
+    if !matches!(view::cni(&*parsed(&config)?), view::Cni::Flannel(_)) {
+        return Ok(Outputs::none());
+    }
+    let contents = crate::kubernetes::manifests::flannel_network();
+    let file = file("pod-network", contents, 0o644, 0);
+    Ok(Outputs::one(crate::kubernetes::manifests::FLANNEL_NETWORK_FILE, file))
+}
+
 /// Labels the configuration gives this node, and those of its role.
 pub fn node_labels(
     config: One<MachineConfig>,
@@ -597,7 +616,16 @@ cluster:
         let scheduler = scheduler_config(config()).unwrap();
         let scheduler = One::from(scheduler.get("kube-scheduler").unwrap().clone());
         let (secrets, configs) = (spec::SecretStatus::default(), spec::ConfigStatus::default());
-        let pods = static_pods(secrets.into(), configs.into(), server, manager, scheduler).unwrap();
+        let pods = |reached: Option<KubernetesReached>| {
+            let (secrets, configs) = (secrets.clone().into(), configs.clone().into());
+            let (server, manager, scheduler) = (server.clone(), manager.clone(), scheduler.clone());
+            let reached = reached.map(One::from);
+            static_pods(config(), reached, secrets, configs, server, manager, scheduler).unwrap()
+        };
+        let early: Vec<String> = pods(None).iter().map(|(id, _)| id.to_owned()).collect();
+        assert_eq!(early, ["kube-apiserver"]);
+        let pods = pods(Some(KubernetesReached {}));
+        assert_eq!(pods.len(), 3);
         let text = pods.get("kube-apiserver").unwrap().0.to_string();
         assert!(text.contains("--v=3") && text.contains("A=true,B=true"), "{text}");
     }

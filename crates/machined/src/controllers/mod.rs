@@ -19,6 +19,7 @@ pub mod machine_status;
 pub mod manifests;
 pub mod nodes;
 pub mod observe;
+pub mod prefetch;
 pub mod registries;
 pub mod run;
 pub mod secrets;
@@ -197,6 +198,10 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
         .derive("k8s.RenderSecretsStaticPodController", kubernetes::secret_status)
         .derive("k8s.RenderConfigsStaticPodController", kubernetes::config_status)
         .derive("k8s.ControlPlaneStaticPodController", kubernetes::static_pods)
+        .reconcile(
+            "k8s.ControlPlaneImageController",
+            prefetch::ControlPlaneImages::new(world.cri.clone()),
+        )
         .derive("k8s.ExtraStaticPodController", kubernetes::extra_static_pods)
         .reconcile("k8s.StaticPodServerController", static_pods::StaticPodServer::default())
         .reconcile(
@@ -211,6 +216,7 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
         .derive("k8s.KubeletConfigController", kubernetes::kubelet_config)
         .derive("k8s.KubeletSpecController", kubernetes::kubelet_spec)
         .derive("k8s.KubeletFilesController", kubernetes::kubelet_files)
+        .derive("k8s.PodNetworkFileController", kubernetes::pod_network_file)
         .derive(
             "k8s.ControlPlaneBootstrapManifestsController",
             bootstrap_manifests::settings,

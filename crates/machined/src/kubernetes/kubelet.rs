@@ -234,7 +234,7 @@ fn config(kubelet: &Kubelet) -> Result<Value, Error> {
         "shutdownGracePeriodCriticalPods": "10s",
         "staticPodURL": kubelet.static_pod_list_url,
         // A changed argument of the API server is seen after so long; upstream's 20 s are meant for remote servers.
-        "httpCheckFrequency": "2s",
+        "httpCheckFrequency": "1s",
         "streamingConnectionIdleTimeout": "5m0s",
         "systemCgroups": host.system_cgroups,
         "systemReserved": {"cpu": "50m", "ephemeral-storage": "256Mi", "memory": memory, "pid": "100"},

@@ -75,6 +75,12 @@ pub struct EtcdLaunch {
     pub initial_cluster: String,
 }
 
+/// The Kubernetes API was ready once since this node started.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(type = "KubernetesReached.k8s.keelson.dev", namespace = "k8s")]
+pub struct KubernetesReached {}
+
 /// A service that should run, derived from everything it needs; the supervisor makes it true.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
 #[serde(transparent)]

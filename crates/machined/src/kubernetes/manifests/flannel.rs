@@ -42,6 +42,22 @@ pub(super) fn manifest(flannel: &Flannel<'_>) -> Result<Manifest, ManifestError>
     Ok(Manifest::new("05-flannel", objects))
 }
 
+/// Where containerd finds the configuration of the pod network.
+pub const NETWORK_FILE: &str = "/etc/cni/net.d/10-flannel.conflist";
+
+/// The configuration of the pod network.
+pub fn network() -> String {
+    let cni = json!({
+        "name": "cbr0",
+        "cniVersion": "1.0.0",
+        "plugins": [
+            {"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}},
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    });
+    format!("{cni:#}")
+}
+
 fn config_map(flannel: &Flannel<'_>) -> Result<Value, ManifestError> {
     let mut net = json!({});
     for cidr in flannel.pod_cidrs {
@@ -52,19 +68,11 @@ fn config_map(flannel: &Flannel<'_>) -> Result<Value, ManifestError> {
     net["EnableIPv4"] = ipv4.into();
     net["EnableIPv6"] = ipv6.into();
     net["Backend"] = json!({"Type": "vxlan", "Port": VXLAN_PORT});
-    let cni = json!({
-        "name": "cbr0",
-        "cniVersion": "1.0.0",
-        "plugins": [
-            {"type": "flannel", "delegate": {"hairpinMode": true, "isDefaultGateway": true}},
-            {"type": "portmap", "capabilities": {"portMappings": true}},
-        ],
-    });
     Ok(json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "kube-flannel-cfg", "namespace": NAMESPACE, "labels": {"k8s-app": NAME, "tier": "node"}},
-        "data": {"cni-conf.json": format!("{cni:#}"), "net-conf.json": format!("{net:#}")},
+        "data": {"cni-conf.json": network(), "net-conf.json": format!("{net:#}")},
     }))
 }
 
@@ -89,7 +97,7 @@ fn daemon_set(flannel: &Flannel<'_>) -> Value {
                     "initContainers": [{
                         "name": "install-config",
                         "image": flannel.image,
-                        "command": ["cp", "-f", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
+                        "command": ["cp", "-f", "/etc/kube-flannel/cni-conf.json", NETWORK_FILE],
                         "volumeMounts": [
                             {"name": "cni", "mountPath": "/etc/cni/net.d"},
                             {"name": "flannel-cfg", "mountPath": "/etc/kube-flannel/"},

@@ -14,6 +14,7 @@ mod flannel;
 mod kube_proxy;
 
 pub use extra::{ManifestError, extra_id, inline_id, parse};
+pub use flannel::{NETWORK_FILE as FLANNEL_NETWORK_FILE, network as flannel_network};
 pub use kube_proxy::{Proxy, args as proxy_args};
 
 /// Some objects that belong together; sorted by id they are in the order to be applied.
