@@ -34,6 +34,7 @@ use image::pull::Puller;
 use resource::{Graph, Spec};
 use tokio::sync::watch;
 
+use self::kubernetes::{control_plane, control_plane_files, kubelet, node};
 use crate::boot::verbosity::Verbosity;
 use crate::clients::cri::Cri;
 use crate::events::Events;
@@ -181,28 +182,40 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
     graph
         .derive("k8s.NodeIPConfigController", addresses::node_ip_config)
         .derive("k8s.NodeIPController", addresses::node_ip)
-        .derive("k8s.NodenameController", kubernetes::nodename)
-        .derive("k8s.NodeLabelSpecController", kubernetes::node_labels)
-        .derive("k8s.NodeAnnotationSpecController", kubernetes::node_annotations)
-        .derive("k8s.NodeTaintSpecController", kubernetes::node_taints)
+        .derive("k8s.NodenameController", node::nodename)
+        .derive("k8s.NodeLabelSpecController", node::node_labels)
+        .derive("k8s.NodeAnnotationSpecController", node::node_annotations)
+        .derive("k8s.NodeTaintSpecController", node::node_taints)
         .reconcile("k8s.NodeApplyController", nodes::Apply)
-        .derive("k8s.StaticEndpointController", kubernetes::static_endpoint)
-        .derive("k8s.ControlPlaneAPIServerController", kubernetes::api_server_config)
+        .derive("k8s.StaticEndpointController", node::static_endpoint)
+        .derive("k8s.ControlPlaneAPIServerController", control_plane::api_server_config)
         .derive(
             "k8s.ControlPlaneControllerManagerController",
-            kubernetes::controller_manager_config,
+            control_plane::controller_manager_config,
         )
-        .derive("k8s.ControlPlaneSchedulerController", kubernetes::scheduler_config)
-        .derive("k8s.ControlPlaneConfigFilesController", kubernetes::config_files)
-        .derive("k8s.ControlPlaneSecretFilesController", kubernetes::secret_files)
-        .derive("k8s.RenderSecretsStaticPodController", kubernetes::secret_status)
-        .derive("k8s.RenderConfigsStaticPodController", kubernetes::config_status)
-        .derive("k8s.ControlPlaneStaticPodController", kubernetes::static_pods)
+        .derive("k8s.ControlPlaneSchedulerController", control_plane::scheduler_config)
+        .derive(
+            "k8s.ControlPlaneConfigFilesController",
+            control_plane_files::config_files,
+        )
+        .derive(
+            "k8s.ControlPlaneSecretFilesController",
+            control_plane_files::secret_files,
+        )
+        .derive(
+            "k8s.RenderSecretsStaticPodController",
+            control_plane_files::secret_status,
+        )
+        .derive(
+            "k8s.RenderConfigsStaticPodController",
+            control_plane_files::config_status,
+        )
+        .derive("k8s.ControlPlaneStaticPodController", control_plane::static_pods)
         .reconcile(
             "k8s.ControlPlaneImageController",
             prefetch::ControlPlaneImages::new(world.cri.clone()),
         )
-        .derive("k8s.ExtraStaticPodController", kubernetes::extra_static_pods)
+        .derive("k8s.ExtraStaticPodController", control_plane::extra_static_pods)
         .reconcile("k8s.StaticPodServerController", static_pods::StaticPodServer::default())
         .reconcile(
             "k8s.StaticPodStatusController",
@@ -213,10 +226,10 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
             kubernetes_certificates::KubeletIdentity::default(),
         )
         .reconcile("k8s.KubeletJoinController", join::Join::default())
-        .derive("k8s.KubeletConfigController", kubernetes::kubelet_config)
-        .derive("k8s.KubeletSpecController", kubernetes::kubelet_spec)
-        .derive("k8s.KubeletFilesController", kubernetes::kubelet_files)
-        .derive("k8s.PodNetworkFileController", kubernetes::pod_network_file)
+        .derive("k8s.KubeletConfigController", kubelet::kubelet_config)
+        .derive("k8s.KubeletSpecController", kubelet::kubelet_spec)
+        .derive("k8s.KubeletFilesController", kubelet::kubelet_files)
+        .derive("k8s.PodNetworkFileController", kubelet::pod_network_file)
         .derive(
             "k8s.ControlPlaneBootstrapManifestsController",
             bootstrap_manifests::settings,
