@@ -41,7 +41,10 @@ const FOLDERS: &[(&str, u32)] = &[
     ("/opt/cni/bin", 0o755),
 ];
 
-/// Makes the folders, and lets mounts that pods make travel.
+/// Files the container brings and the node writes through.
+const FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
+
+/// Makes the folders, makes the container's files writable, and lets mounts that pods make travel.
 ///
 /// # Errors
 /// A path that should be writable is not.
@@ -60,6 +63,40 @@ pub fn prepare() -> anyhow::Result<()> {
     // Audit logs are the API server's own to write.
     std::os::unix::fs::chown("/var/log/audit/kube", Some(65534), Some(65534))
         .context("hand over /var/log/audit/kube")?;
+    FILES.iter().try_for_each(|path| open_for_writing(Path::new(path)))?;
     sys::mount::set_propagation("/", Propagation::Shared, true).context("make mounts shared")?;
     Ok(())
+}
+
+/// Docker mounts these files read-only where the container's root is.
+fn open_for_writing(path: &Path) -> anyhow::Result<()> {
+    let mount = sys::mount::at(path).context("look for the container's files")?;
+    match mount {
+        Some(mount) if mount.options.iter().any(|option| option == "ro") => Ok(sys::mount::set_writable(path)?),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sys::caps::{CapabilitySet, has};
+
+    #[test]
+    fn a_file_that_is_mounted_read_only_can_be_written_afterwards() {
+        if !has(CapabilitySet::SYS_ADMIN) {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (source, target) = (folder.path().join("given"), folder.path().join("hosts"));
+        std::fs::write(&source, "given").unwrap();
+        std::fs::write(&target, "").unwrap();
+        sys::mount::bind(&source, &target, false, true).unwrap();
+        let refused = std::fs::write(&target, "ours");
+        let opened = open_for_writing(&target).and_then(|()| Ok(std::fs::write(&target, "ours")?));
+        sys::mount::detach(&target).unwrap();
+        assert!(refused.is_err(), "the mount was not read-only");
+        opened.unwrap();
+        assert_eq!(std::fs::read_to_string(&source).unwrap(), "ours");
+    }
 }

@@ -151,14 +151,21 @@ pub fn set_propagation(target: impl AsRef<Path>, propagation: Propagation, recur
 /// Makes the mount at `target` read-only, and with `recursive` all mounts below it.
 pub fn set_read_only(target: impl AsRef<Path>, recursive: bool) -> Result<()> {
     let target = target.as_ref();
-    let handle = rustix::fs::open(
-        target,
-        rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
-        rustix::fs::Mode::empty(),
-    )
-    .doing(|| format!("open {}", target.display()))?;
-    set_attributes(handle.as_fd(), libc::MOUNT_ATTR_RDONLY, None, recursive)
-        .doing(|| format!("make the mount {} read-only", target.display()))
+    let what = || format!("make the mount {} read-only", target.display());
+    set_attributes(place(target)?.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, None, recursive).doing(what)
+}
+
+/// Lets the mount at `target` be written to. The file system it shows must allow it too.
+pub fn set_writable(target: impl AsRef<Path>) -> Result<()> {
+    let target = target.as_ref();
+    let what = || format!("make the mount {} writable", target.display());
+    set_attributes(place(target)?.as_fd(), 0, libc::MOUNT_ATTR_RDONLY, None, false).doing(what)
+}
+
+/// A handle on the mount at a path.
+fn place(target: &Path) -> Result<OwnedFd> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open(target, flags, rustix::fs::Mode::empty()).doing(|| format!("open {}", target.display()))
 }
 
 /// Removes the mount at `target` now from the tree, and from the kernel as soon as nothing uses it: never waits.
@@ -213,12 +220,12 @@ impl Tree {
     }
 
     pub(crate) fn set_read_only(&self, recursive: bool) -> Result<()> {
-        set_attributes(self.handle.as_fd(), libc::MOUNT_ATTR_RDONLY, None, recursive)
+        set_attributes(self.handle.as_fd(), libc::MOUNT_ATTR_RDONLY, 0, None, recursive)
             .doing(|| format!("make the bind of {} read-only", self.source.display()))
     }
 
     pub(crate) fn set_propagation(&self, propagation: Propagation, recursive: bool) -> Result<()> {
-        set_attributes(self.handle.as_fd(), 0, Some(propagation), recursive)
+        set_attributes(self.handle.as_fd(), 0, 0, Some(propagation), recursive)
             .doing(|| format!("change the propagation of the bind of {}", self.source.display()))
     }
 
@@ -237,12 +244,13 @@ impl Tree {
 fn set_attributes(
     handle: BorrowedFd<'_>,
     set: u64,
+    clear: u64,
     propagation: Option<Propagation>,
     recursive: bool,
 ) -> std::io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set: set,
-        attr_clr: 0,
+        attr_clr: clear,
         propagation: propagation.map_or(0, Propagation::raw),
         userns_fd: 0,
     };
