@@ -1,6 +1,5 @@
 //! Make a cluster.
 
-use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,62 +13,63 @@ use crate::error::{Error, Result};
 use crate::names::Names;
 use crate::network;
 use crate::node;
+use crate::options::Provider;
 use crate::plan::Plan;
 use crate::progress::{Event, Progress};
 use crate::show::{Cluster, show};
-use crate::state::{ClusterState, GATEWAY, Phase, RunState};
+use crate::state::{ClusterState, GATEWAY, NodeState, Phase, RunState};
 use crate::supervisor;
-use crate::{firewall, log};
+use crate::{connect, docker, firewall, host, log};
 
-/// Port of the machine API.
-const API_PORT: u16 = 50000;
 /// How long another command may hold the network or the cluster.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long one attempt to connect to a node may take.
-const ATTEMPT: Duration = Duration::from_millis(100);
-/// Every node has watchers of its own, and they count together: enough for dozens of nodes.
-const INOTIFY_INSTANCES: u64 = 8192;
 
 /// Makes the cluster and starts its nodes. What was made stays when it fails, so that its logs can be read;
 /// [`crate::destroy`] removes it.
 pub async fn create(plan: Plan, progress: Progress<'_>) -> Result<Cluster> {
-    caps::require_root("create a cluster of namespaces")?;
     let names = plan.names();
-    let options = &plan.options;
-    if options.image.is_dir() {
-        // A squashfs is checked by mounting it; a folder would be written to.
-        node::check_image(&options.image)?;
+    match &plan.options.provider {
+        Provider::Native { image } => native(&plan, &names, image, progress).await?,
+        Provider::Docker { docker } => docker::create(&plan, &names, docker, progress).await?,
     }
-    let (_lock, mut state) = reserve(&plan, &names)?;
+    show(&plan.options.state_dir, &plan.options.name)
+}
+
+/// Nodes of namespaces.
+async fn native(plan: &Plan, names: &Names, image: &Path, progress: Progress<'_>) -> Result<()> {
+    caps::require_root("create a cluster of namespaces")?;
+    let options = &plan.options;
+    if image.is_dir() {
+        // A squashfs is checked by mounting it; a folder would be written to.
+        node::check_image(image)?;
+    }
+    let (_lock, mut state) = reserve(plan, names)?;
     let net = Netlink::open()?;
 
     progress(Event::Step(format!("making the network {}", options.subnet)));
-    prepare_host(progress)?;
+    host::enable_forwarding(progress)?;
+    host::raise_inotify(progress);
     {
         // Two commands must not find the same network free.
         let _lock = lock(&options.state_dir, "the networks of clusters").await?;
-        network::check_free(&net, &names, options.subnet, &options.state_dir).await?;
-        network::make_bridge(&net, &names, options.subnet, options.mtu).await?;
+        network::check_free(&net, names, options.subnet, &options.state_dir).await?;
+        network::make_bridge(&net, names, options.subnet, options.mtu).await?;
     }
-    firewall::open(&names, options.subnet, progress).await?;
+    firewall::open(names, options.subnet, progress).await?;
 
     let deadline = Instant::now() + options.wait_timeout;
     if state.registry.is_some() || !state.ports.is_empty() {
-        progress(Event::Step("starting the gateway".to_owned()));
-        start(&names, &mut state, GATEWAY)?;
-        started(&names, &state, GATEWAY, deadline, options.wait_timeout).await?;
+        start_gateway(names, &mut state, deadline, options.wait_timeout, progress).await?;
     }
-    progress(Event::Step(
-        format!("starting {} nodes", state.nodes.len()).replace("1 nodes", "1 node"),
-    ));
+    progress(Event::Step(starting(state.nodes.len())));
     for (plan, node) in plan.nodes.iter().zip(state.nodes.clone()) {
-        node::prepare(&names, &node, plan.config.as_deref())?;
-        start(&names, &mut state, &node.name)?;
+        node::prepare(names, &node, plan.config.as_deref())?;
+        start(names, &mut state, &node.name)?;
     }
     let mut warnings = Vec::new();
     for node in &state.nodes {
-        let run = started(&names, &state, &node.name, deadline, options.wait_timeout).await?;
+        let run = started(names, &state, &node.name, deadline, options.wait_timeout).await?;
         warnings.extend(run.warnings);
     }
     // Every node of a host is refused the same things.
@@ -79,26 +79,24 @@ pub async fn create(plan: Plan, progress: Progress<'_>) -> Result<Cluster> {
         .into_iter()
         .for_each(|warning| progress(Event::Warning(warning)));
     if options.wait_for_api {
-        progress(Event::Step("waiting for the nodes to answer".to_owned()));
+        progress(Event::Step(WAITING.to_owned()));
         for node in &state.nodes {
-            answers(
-                &names,
-                &state,
-                &node.name,
-                node.address.into(),
-                deadline,
-                options.wait_timeout,
-            )
-            .await?;
+            answers(names, &state, node, deadline, options.wait_timeout).await?;
         }
     }
     state.complete = true;
-    state.save(&names)?;
-    show(&options.state_dir, &options.name)
+    state.save(names)
+}
+
+/// How the last steps are called.
+pub(crate) const WAITING: &str = "waiting for the nodes to answer";
+
+pub(crate) fn starting(nodes: usize) -> String {
+    format!("starting {nodes} {}", if nodes == 1 { "node" } else { "nodes" })
 }
 
 /// Makes the cluster's folder, takes its lock, and writes down what will be made.
-fn reserve(plan: &Plan, names: &Names) -> Result<(Lock, ClusterState)> {
+pub(crate) fn reserve(plan: &Plan, names: &Names) -> Result<(Lock, ClusterState)> {
     let folder = names.folder();
     let make = |path: &Path, recursive| std::fs::DirBuilder::new().mode(0o700).recursive(recursive).create(path);
     let state_dir = &plan.options.state_dir;
@@ -136,22 +134,17 @@ pub(crate) async fn lock(folder: &Path, what: &str) -> Result<Lock> {
     }
 }
 
-/// Settings of the whole machine that nodes need. They stay when the cluster goes: others may have come to need them.
-fn prepare_host(progress: Progress<'_>) -> Result<()> {
-    if sys::net::enable_forwarding()? {
-        progress(Event::Warning(
-            "switched on forwarding of packets on this machine (net.ipv4.ip_forward)".to_owned(),
-        ));
-    }
-    let key = "fs.inotify.max_user_instances";
-    match sys::sysctl::raise(key, INOTIFY_INSTANCES) {
-        Ok(Some(old)) => progress(Event::Warning(format!(
-            "raised {key} on this machine from {old} to {INOTIFY_INSTANCES}"
-        ))),
-        Ok(None) => {}
-        Err(error) => progress(Event::Warning(error.to_string())),
-    }
-    Ok(())
+/// Starts the registry and what else the gateway serves.
+pub(crate) async fn start_gateway(
+    names: &Names,
+    state: &mut ClusterState,
+    deadline: Instant,
+    limit: Duration,
+    progress: Progress<'_>,
+) -> Result<()> {
+    progress(Event::Step("starting the gateway".to_owned()));
+    start(names, state, GATEWAY)?;
+    started(names, state, GATEWAY, deadline, limit).await.map(drop)
 }
 
 /// Starts a supervisor: recorded first, told to begin then.
@@ -214,25 +207,20 @@ fn not_started(names: &Names, who: &str, reason: String) -> Error {
 async fn answers(
     names: &Names,
     state: &ClusterState,
-    node: &str,
-    address: std::net::IpAddr,
+    node: &NodeState,
     deadline: Instant,
     limit: Duration,
 ) -> Result<()> {
-    let address = SocketAddr::new(address, API_PORT);
-    loop {
-        let attempt = tokio::net::TcpStream::connect(address);
-        // A node is a bridge away. An attempt before it has its address gets no answer, and TCP repeats it after a second.
-        if matches!(tokio::time::timeout(ATTEMPT, attempt).await, Ok(Ok(_))) {
-            return Ok(());
-        }
-        started(names, state, node, deadline, limit).await?;
+    let address = connect::api(node.address);
+    while !connect::accepts(address).await {
+        started(names, state, &node.name, deadline, limit).await?;
         if Instant::now() > deadline {
             return Err(Error::Timeout {
-                what: format!("an answer of {node} on {address}"),
+                what: format!("an answer of {} on {address}", node.name),
                 limit,
             });
         }
         tokio::time::sleep(PAUSE).await;
     }
+    Ok(())
 }

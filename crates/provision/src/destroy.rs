@@ -12,11 +12,12 @@ use sys::{Context, caps};
 use crate::create::lock;
 use crate::error::{Error, Result};
 use crate::names::Names;
+use crate::options::Provider;
 use crate::plan::{absolute, check_name};
 use crate::progress::{Event, Progress};
 use crate::show::not_found;
 use crate::state::{ClusterState, RunState};
-use crate::{firewall, network};
+use crate::{docker, firewall, network};
 
 /// How long the kernel may take to end processes, and to let go of what they used.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
@@ -24,12 +25,21 @@ const KILL_LIMIT: Duration = Duration::from_secs(30);
 /// Ends every process of the cluster and removes everything it has: links, control groups, packet filter rules, mounts,
 /// loop devices (they go with the mounts) and files. Goes on when one of them cannot be removed, and reports it then.
 pub async fn destroy(state_dir: &Path, name: &str, progress: Progress<'_>) -> Result<()> {
-    caps::require_root("destroy a cluster of namespaces")?;
     check_name(name)?;
     let state_dir = absolute(state_dir)?;
     let names = Names::of(&state_dir, name);
     if !names.folder().is_dir() {
         return Err(not_found(&state_dir, name));
+    }
+    let in_docker = matches!(
+        ClusterState::load(&names),
+        Ok(Some(ClusterState {
+            provider: Provider::Docker { .. },
+            ..
+        }))
+    );
+    if !in_docker {
+        caps::require_root("destroy a cluster of namespaces")?;
     }
     let _lock = lock(names.folder(), &format!("the cluster {name:?}")).await?;
     let mut problems = Vec::new();
@@ -39,21 +49,25 @@ pub async fn destroy(state_dir: &Path, name: &str, progress: Progress<'_>) -> Re
         None
     });
 
-    progress(Event::Step("stopping the nodes".to_owned()));
+    if !in_docker {
+        progress(Event::Step("stopping the nodes".to_owned()));
+    }
     if let Some(state) = state.as_ref().filter(|state| state.same_boot()) {
         note(&mut problems, end_processes(&names, state).await);
     }
     note(&mut problems, empty_groups(&names).await);
 
-    progress(Event::Step("removing the network".to_owned()));
-    match Netlink::open() {
-        Ok(net) => note(&mut problems, network::remove(&net, &names).await),
-        Err(error) => problems.push(error.to_string()),
+    if in_docker {
+        docker::remove(name, &mut problems, progress);
+    } else {
+        progress(Event::Step("removing the network".to_owned()));
+        match Netlink::open() {
+            Ok(net) => note(&mut problems, network::remove(&net, &names).await),
+            Err(error) => problems.push(error.to_string()),
+        }
+        let subnet = state.as_ref().map(|state| state.subnet);
+        note(&mut problems, firewall::close(&names, subnet).await);
     }
-    note(
-        &mut problems,
-        firewall::close(&names, state.as_ref().map(|state| state.subnet)).await,
-    );
 
     progress(Event::Step("removing the files".to_owned()));
     note(&mut problems, unmount_below(names.folder()));
@@ -78,7 +92,7 @@ pub async fn destroy(state_dir: &Path, name: &str, progress: Progress<'_>) -> Re
     }
 }
 
-fn note(problems: &mut Vec<String>, result: Result<()>) {
+pub(crate) fn note(problems: &mut Vec<String>, result: Result<()>) {
     if let Err(error) = result {
         problems.push(error.to_string());
     }

@@ -1,6 +1,7 @@
-//! Local clusters without a daemon: each node is a set of Linux namespaces on this machine.
+//! Local clusters. Each node is a set of Linux namespaces on this machine, without a daemon, or a container of a Docker
+//! engine on it ([`Provider`]).
 //!
-//! A node has its own mounts, processes, network, host name, IPC and control groups; its root is the node image,
+//! A node of namespaces has its own mounts, processes, network, host name, IPC and control groups; its root is the node image,
 //! read-only; what it writes is in the cluster's folder. A small process per node, the supervisor, starts it, starts it
 //! again when it asks to be rebooted, and keeps its console log, so a cluster outlives the command that made it. One
 //! more process per cluster, the gateway, serves the registry and the exposed ports.
@@ -22,10 +23,14 @@
 //! ```
 
 mod configure;
+mod connect;
+mod console;
 mod create;
 mod destroy;
+mod docker;
 mod error;
 mod firewall;
+mod host;
 mod log;
 mod names;
 mod network;
@@ -40,11 +45,12 @@ mod supervisor;
 mod tool;
 
 pub use configure::{ConfigOptions, Generated, configure};
+pub use console::Console;
 pub use create::create;
 pub use destroy::destroy;
 pub use error::Error;
 pub use names::Names;
-pub use options::{CreateOptions, PortMapping, Protocol, Resources, Subnet};
+pub use options::{CreateOptions, DockerImage, DockerOptions, PortMapping, Protocol, Provider, Resources, Subnet};
 pub use plan::{NodePlan, Plan, Role};
 pub use progress::{Event, Progress};
 pub use show::{Cluster, Node, NodeStatus, list, show};

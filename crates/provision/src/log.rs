@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// A log this long becomes `NAME.log.1`, and a new one begins: at most twice as much is kept.
 const LOG_MAX: u64 = 16 << 20;
 /// Lines of a log that an error shows.
-const TAIL_LINES: usize = 15;
+pub(crate) const TAIL_LINES: usize = 15;
 
 /// A log file that several streams write to.
 #[derive(Clone)]
@@ -96,13 +96,17 @@ pub(crate) fn tail(path: &Path) -> String {
     if file.seek(SeekFrom::Start(length.saturating_sub(8 << 10))).is_err() || file.read_to_end(&mut bytes).is_err() {
         return String::new();
     }
-    let text = String::from_utf8_lossy(&bytes);
+    last_lines(&String::from_utf8_lossy(&bytes), &path.display().to_string())
+}
+
+/// The last lines of a text that is kept in `place`, as [`tail`] gives them.
+pub(crate) fn last_lines(text: &str, place: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         return String::new();
     }
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-    format!("\nThe end of {}:\n  {}", path.display(), last.join("\n  "))
+    format!("\nThe end of {place}:\n  {}", last.join("\n  "))
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use sys::{Context, Error as SysError};
 
 use crate::error::Result;
 use crate::names::Names;
-use crate::options::invalid;
-use crate::state::{ClusterState, NodeState};
+use crate::options::{Resources, invalid};
+use crate::state::NodeState;
 
 /// The kernel takes no longer string in an environment (MAX_ARG_STRLEN, 32 pages), the name and `=` included.
 const VARIABLE_MAX: usize = 32 * 4096 - 16;
@@ -104,18 +104,21 @@ pub(crate) fn prepare(names: &Names, node: &NodeState, config: Option<&[u8]>) ->
     write("hostname", &format!("{}\n", node.name))?;
     write("resolv.conf", &resolvers())?;
     if let Some(config) = config {
-        let length = base64::encoded_len(config.len(), true).unwrap_or(usize::MAX);
-        if length > VARIABLE_MAX {
-            let reason = format!(
-                "is {} bytes long; a node in a container takes {}",
-                config.len(),
-                VARIABLE_MAX / 4 * 3
-            );
-            return Err(invalid(format!("machine configuration of {}", node.name), reason));
-        }
+        user_data(&node.name, config)?;
         sys::files::write_atomic(config_file(names, &node.name), config, 0o600)?;
     }
     Ok(())
+}
+
+/// Machine configuration as a node in a container takes it from its environment.
+pub(crate) fn user_data(node: &str, config: &[u8]) -> Result<String> {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(config);
+    if encoded.len() > VARIABLE_MAX {
+        let (length, most) = (config.len(), VARIABLE_MAX / 4 * 3);
+        let reason = format!("is {length} bytes long; a node in a container takes {most}");
+        return Err(invalid(format!("machine configuration of {node}"), reason));
+    }
+    Ok(encoded)
 }
 
 /// The host's name servers, as far as a node can reach them.
@@ -146,32 +149,33 @@ fn reachable(resolv_conf: &str) -> String {
 /// The sandbox of a node.
 pub(crate) fn spec(
     names: &Names,
-    cluster: &ClusterState,
+    image: &Path,
+    init: &[String],
     node: &NodeState,
     namespace: PathBuf,
     cgroups: Vec<PathBuf>,
 ) -> Result<SandboxSpec> {
     let folder = names.node_folder(&node.name);
-    let (root, base) = if cluster.image.is_dir() {
+    let (root, base) = if image.is_dir() {
         (
             Root::Directory {
-                path: cluster.image.clone(),
+                path: image.to_owned(),
                 read_only: true,
             },
-            cluster.image.clone(),
+            image.to_owned(),
         )
     } else {
         let mountpoint = folder.join("root");
         (
             Root::Squashfs {
-                image: cluster.image.clone(),
+                image: image.to_owned(),
                 mountpoint: mountpoint.clone(),
             },
             mountpoint,
         )
     };
     Ok(SandboxSpec {
-        argv: cluster.init.clone(),
+        argv: init.to_vec(),
         env: environment(names, node)?,
         namespaces: Namespaces {
             mount: true,
@@ -203,15 +207,12 @@ fn environment(names: &Names, node: &NodeState) -> Result<BTreeMap<String, Strin
             "PATH".to_owned(),
             "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/opt/cni/bin".to_owned(),
         ),
-        ("TALOSSKU".to_owned(), sku(node)),
+        ("TALOSSKU".to_owned(), sku(node.resources)),
     ]);
     let file = config_file(names, &node.name);
     match std::fs::read(&file) {
         Ok(config) => {
-            variables.insert(
-                "USERDATA".to_owned(),
-                base64::engine::general_purpose::STANDARD.encode(config),
-            );
+            variables.insert("USERDATA".to_owned(), user_data(&node.name, &config)?);
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
@@ -225,11 +226,12 @@ fn environment(names: &Names, node: &NodeState) -> Result<BTreeMap<String, Strin
     Ok(variables)
 }
 
-fn sku(node: &NodeState) -> String {
+/// The size of a node as its environment tells it: `2CPU-2048RAM`.
+pub(crate) fn sku(resources: Resources) -> String {
     format!(
         "{}CPU-{}RAM",
-        node.resources.cpu_millis.div_ceil(1000),
-        node.resources.memory >> 20
+        resources.cpu_millis.div_ceil(1000),
+        resources.memory >> 20
     )
 }
 
@@ -297,7 +299,6 @@ fn mounts(folder: &Path, base: &Path) -> Vec<Mount> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Resources;
     use crate::plan::Role;
 
     #[test]

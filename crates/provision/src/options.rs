@@ -17,8 +17,8 @@ pub struct CreateOptions {
     pub name: String,
     /// Folder of clusters; this one gets a folder in it.
     pub state_dir: PathBuf,
-    /// The node image: a squashfs file, or a folder with its contents.
-    pub image: PathBuf,
+    /// What makes the nodes.
+    pub provider: Provider,
     /// Number of control plane nodes.
     pub controlplanes: usize,
     /// Number of workers.
@@ -47,12 +47,12 @@ pub struct CreateOptions {
 pub const REGISTRY_PORT: u16 = 5000;
 
 impl CreateOptions {
-    /// One control plane and one worker with everything else as usual.
+    /// One control plane and one worker of namespaces on this image, with everything else as usual.
     pub fn new(name: impl Into<String>, state_dir: impl Into<PathBuf>, image: impl Into<PathBuf>) -> CreateOptions {
         CreateOptions {
             name: name.into(),
             state_dir: state_dir.into(),
-            image: image.into(),
+            provider: Provider::Native { image: image.into() },
             controlplanes: 1,
             workers: 1,
             subnet: Subnet {
@@ -69,6 +69,52 @@ impl CreateOptions {
             init: vec!["/sbin/init".to_owned()],
         }
     }
+}
+
+/// What makes the nodes of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+// Written as part of a cluster's record: `image` for one, `docker` for the other.
+#[serde(untagged)]
+pub enum Provider {
+    /// Namespaces of this machine.
+    Native {
+        /// The node image: a squashfs file, or a folder with its contents.
+        image: PathBuf,
+    },
+    /// Containers of a Docker engine on this machine.
+    Docker {
+        /// How they are made.
+        docker: DockerOptions,
+    },
+}
+
+impl Provider {
+    /// As the command line spells it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Provider::Native { .. } => "native",
+            Provider::Docker { .. } => "docker",
+        }
+    }
+}
+
+/// What differs where nodes are containers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerOptions {
+    /// Where the node image is from.
+    pub image: DockerImage,
+    /// More mounts for every node, as `docker run --mount` takes them.
+    pub mounts: Vec<String>,
+}
+
+/// Where a Docker engine gets the node image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DockerImage {
+    /// An archive that `docker load` takes.
+    Archive(PathBuf),
+    /// A name; the engine pulls what it does not have.
+    Reference(String),
 }
 
 /// What a node may use.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::names::Names;
-use crate::options::{CreateOptions, Resources, invalid};
+use crate::options::{CreateOptions, DockerImage, Provider, Resources, invalid};
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,21 @@ impl Plan {
     pub fn new(mut options: CreateOptions) -> Result<Plan> {
         check_name(&options.name)?;
         options.state_dir = absolute(&options.state_dir)?;
-        options.image = absolute(&options.image)?;
+        let image = match &mut options.provider {
+            Provider::Native { image } => Some(image),
+            Provider::Docker { docker } => match &mut docker.image {
+                DockerImage::Archive(archive) => Some(archive),
+                DockerImage::Reference(_) => None,
+            },
+        };
+        if let Some(image) = image {
+            *image = absolute(image)?;
+            if !image.exists() {
+                let reason =
+                    "there is no such file or folder (`cargo xtask dist` makes dist/rootfs.sqsh and dist/node.tar)";
+                return Err(invalid(format!("node image {}", image.display()), reason));
+            }
+        }
         options.registry = options.registry.as_deref().map(absolute).transpose()?;
         let count = options.controlplanes + options.workers;
         if count == 0 {
@@ -72,10 +86,6 @@ impl Plan {
                 format!("{count} nodes"),
                 format!("the network {} has room for {room}", options.subnet),
             ));
-        }
-        if !options.image.exists() {
-            let reason = "there is no such file or folder (`cargo xtask dist` makes dist/rootfs.sqsh)";
-            return Err(invalid(format!("node image {}", options.image.display()), reason));
         }
         if let Some(layout) = options
             .registry
@@ -192,7 +202,14 @@ mod tests {
             "needs a node",
         );
         refuse(&|options| options.workers = 300, "has room for 253");
-        refuse(&|options| options.image = "/no/such".into(), "/no/such");
+        refuse(
+            &|options| {
+                options.provider = Provider::Native {
+                    image: "/no/such".into(),
+                };
+            },
+            "/no/such",
+        );
         refuse(&|options| options.registry = Some("/tmp".into()), "OCI layout");
         refuse(&|options| options.state_dir = "/a:b".into(), "colon");
     }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use sys::process::Identity;
 
+use crate::console::Console;
+use crate::docker;
 use crate::error::{Error, Result};
 use crate::names::Names;
-use crate::options::{PortMapping, Resources, Subnet};
+use crate::options::{PortMapping, Provider, Resources, Subnet};
 use crate::plan::{Role, absolute, check_name};
-use crate::state::{ClusterState, GATEWAY, Phase, RunState};
+use crate::state::{ClusterState, GATEWAY, NodeState, Phase, RunState};
 
 /// A cluster as it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +22,9 @@ pub struct Cluster {
     pub state_dir: PathBuf,
     /// Its own folder.
     pub folder: PathBuf,
-    /// Name of the bridge.
+    /// What made it: `native` or `docker`.
+    pub provider: &'static str,
+    /// Name of the bridge, or of Docker's network.
     pub network: String,
     /// The network.
     pub subnet: Subnet,
@@ -47,14 +51,14 @@ pub struct Node {
     pub name: String,
     /// What it is for.
     pub role: Role,
-    /// Its address.
+    /// Its address; 0.0.0.0 for a container that is stopped and gets one when it starts.
     pub address: Ipv4Addr,
     /// What it may use.
     pub resources: Resources,
     /// How it is.
     pub status: NodeStatus,
     /// What it printed.
-    pub log: PathBuf,
+    pub log: Console,
 }
 
 /// How a node is.
@@ -85,19 +89,24 @@ pub fn show(state_dir: &Path, name: &str) -> Result<Cluster> {
         .supervisors
         .contains_key(GATEWAY)
         .then(|| status(&names, &state, GATEWAY, same_boot));
-    let nodes = state.nodes.iter().map(|node| Node {
+    let native = |node: &NodeState| Node {
         name: node.name.clone(),
         role: node.role,
         address: node.address,
         resources: node.resources,
         status: status(&names, &state, &node.name, same_boot),
-        log: names.console_log(&node.name),
-    });
+        log: Console::File(names.console_log(&node.name)),
+    };
+    let (network, nodes) = match state.provider {
+        Provider::Native { .. } => (names.bridge(), state.nodes.iter().map(native).collect()),
+        Provider::Docker { .. } => (state.name.clone(), docker::nodes(&state)?),
+    };
     let first = state.nodes.iter().find(|node| node.role == Role::ControlPlane);
     Ok(Cluster {
         name: name.to_owned(),
         folder: names.folder().to_path_buf(),
-        network: names.bridge(),
+        provider: state.provider.name(),
+        network,
         subnet: state.subnet,
         gateway: state.subnet.gateway(),
         mtu: state.mtu,
@@ -107,7 +116,7 @@ pub fn show(state_dir: &Path, name: &str) -> Result<Cluster> {
         ports: state.ports.clone(),
         complete: state.complete,
         gateway_status,
-        nodes: nodes.collect(),
+        nodes,
         state_dir,
     })
 }

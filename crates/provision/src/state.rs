@@ -9,7 +9,7 @@ use sys::process::Identity;
 
 use crate::error::{Error, Result};
 use crate::names::Names;
-use crate::options::{PortMapping, Resources, Subnet};
+use crate::options::{PortMapping, Provider, Resources, Subnet};
 use crate::plan::{Plan, Role};
 
 /// The name under which the gateway's supervisor is recorded. No node is called so: their names have a role in them.
@@ -23,7 +23,8 @@ pub(crate) struct ClusterState {
     pub boot_id: String,
     pub subnet: Subnet,
     pub mtu: u32,
-    pub image: PathBuf,
+    #[serde(flatten)]
+    pub provider: Provider,
     pub init: Vec<String>,
     pub registry: Option<PathBuf>,
     pub ports: Vec<PortMapping>,
@@ -57,7 +58,7 @@ impl ClusterState {
             boot_id: sys::host::boot_id()?,
             subnet: options.subnet,
             mtu: options.mtu,
-            image: options.image.clone(),
+            provider: options.provider.clone(),
             init: options.init.clone(),
             registry: options.registry.clone(),
             ports: options.ports.clone(),

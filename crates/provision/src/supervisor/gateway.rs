@@ -11,7 +11,7 @@ use super::{Ending, Report};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::names::Names;
-use crate::options::{Protocol, REGISTRY_PORT};
+use crate::options::{Protocol, Provider, REGISTRY_PORT};
 use crate::proxy;
 use crate::state::{ClusterState, GATEWAY, Phase};
 
@@ -22,7 +22,10 @@ pub(super) async fn run(names: &Names, cluster: &ClusterState) -> Result<()> {
     let mut services = JoinSet::new();
     // Everything is bound before it is called running: a port that is taken fails the creation, not some later use.
     serve_registry(cluster, &mut services).await?;
-    forward_ports(cluster, &mut services).await?;
+    // Docker publishes the ports of its containers itself.
+    if matches!(cluster.provider, Provider::Native { .. }) {
+        forward_ports(cluster, &mut services).await?;
+    }
     report.set(Phase::Running, "");
     tokio::select! {
         () = ending.asked() => {

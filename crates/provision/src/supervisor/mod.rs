@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use sys::caps::CapabilitySet;
 use sys::process::Identity;
 use sys::{Context, Error as SysError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -137,8 +138,12 @@ fn supervise(who: &str, folder: &Path) -> Result<()> {
     result
 }
 
-/// Leaves the control group of the command, which may be stopped and limited with it.
+/// Leaves the control group of the command, which may be stopped and limited with it. A cluster of containers can be
+/// somebody's who may not make groups: the gateway then stays where it is.
 fn join_group(names: &Names) -> Result<()> {
+    if !sys::caps::has(CapabilitySet::SYS_ADMIN) {
+        return Ok(());
+    }
     let group = sys::cgroup::Layout::detect()?.group(names.cgroup()).child("supervisor");
     group.create()?;
     Ok(group.join(std::process::id().cast_signed())?)

@@ -1,5 +1,6 @@
 //! The supervisor of a node.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sys::cgroup::{Group, Layout, Limits};
@@ -12,7 +13,7 @@ use super::{Ending, Report};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::names::Names;
-use crate::options::invalid;
+use crate::options::{Provider, invalid};
 use crate::state::{ClusterState, NodeState, Phase};
 use crate::{network, node};
 
@@ -49,10 +50,14 @@ pub(super) async fn run(names: &Names, cluster: &ClusterState, who: &str) -> Res
     let Some((index, node)) = cluster.nodes.iter().enumerate().find(|(_, node)| node.name == who) else {
         return Err(invalid(format!("node {who:?}"), "is not one of this cluster"));
     };
+    let Provider::Native { image } = &cluster.provider else {
+        return Err(invalid(format!("node {who:?}"), "is not made of namespaces"));
+    };
     let log = Log::open(names.console_log(who));
     let mut supervisor = Supervisor {
         names,
         cluster,
+        image,
         node,
         index,
         net: Netlink::open()?,
@@ -68,6 +73,7 @@ pub(super) async fn run(names: &Names, cluster: &ClusterState, who: &str) -> Res
 struct Supervisor<'a> {
     names: &'a Names,
     cluster: &'a ClusterState,
+    image: &'a Path,
     node: &'a NodeState,
     index: usize,
     net: Netlink,
@@ -139,7 +145,8 @@ impl Supervisor<'_> {
         self.report.state.warnings = refused.iter().map(ToString::to_string).collect();
         let spec = node::spec(
             self.names,
-            self.cluster,
+            self.image,
+            &self.cluster.init,
             self.node,
             namespace.path(),
             self.group.folders(),

@@ -165,7 +165,7 @@ pub(crate) fn a_squashfs_image_is_mounted_for_the_node_only(world: &World) {
         files.filter(|file| file.trim() == image.display().to_string()).count()
     };
     let mut plan = world.plan("demo", 1, 1, 1);
-    plan.options.image = image.clone();
+    plan.options.provider = provision::Provider::Native { image: image.clone() };
     let seen = std::sync::Mutex::new(Vec::new());
     let cluster = world
         .block_on(provision::create(plan, &|event| seen.lock().unwrap().push(event)))

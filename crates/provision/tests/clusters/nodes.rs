@@ -62,11 +62,8 @@ pub(crate) fn nodes_are_isolated_and_reach_each_other(world: &World) {
     let groups = ask(one, "read /proc/self/cgroup");
     let outside = groups.lines().filter(|line| line.contains("keelson-")).count();
     assert_eq!(outside, 0, "its control group is the root inside: {groups}");
-    assert!(
-        std::fs::read_to_string(&cluster.nodes[0].log)
-            .unwrap()
-            .contains("init speaks")
-    );
+    let console = String::from_utf8(cluster.nodes[0].log.read().unwrap()).unwrap();
+    assert!(console.contains("init speaks"), "{console}");
     assert!(!world.image.join("opt/a").exists(), "the image is as it was");
 
     let again = world
