@@ -29,22 +29,22 @@ pub struct Cluster {
 /// What `cluster` can do.
 #[derive(Debug, Subcommand)]
 pub enum ClusterAction {
-    /// Make a cluster of namespaces on this machine
+    /// Make a cluster of namespaces or containers on this machine
     Create(Box<Create>),
     /// Show a cluster
     Show {
-        /// native, docker or qemu
-        #[arg(long, default_value = "native")]
-        provisioner: String,
+        /// What made it: native, docker or qemu; checked where given
+        #[arg(long)]
+        provisioner: Option<String>,
     },
     /// Destroy a cluster and its state
     Destroy {
         /// Go on when something cannot be removed
         #[arg(short, long)]
         force: bool,
-        /// native, docker or qemu
-        #[arg(long, default_value = "native")]
-        provisioner: String,
+        /// What made it: native, docker or qemu; checked where given
+        #[arg(long)]
+        provisioner: Option<String>,
         /// Save the logs of the nodes here first
         #[arg(long, value_name = "PATH")]
         save_cluster_logs_archive_path: Option<String>,
@@ -54,7 +54,7 @@ pub enum ClusterAction {
 /// `cluster create`
 #[derive(Debug, Args)]
 pub struct Create {
-    /// native (namespaces of this machine), docker or qemu
+    /// native (namespaces of this machine), docker (containers on this machine) or qemu
     #[arg(value_name = "PROVISIONER", default_value = "native")]
     pub provisioner: String,
     /// Number of control plane nodes
@@ -93,6 +93,12 @@ pub struct Create {
     /// Memory of each worker node
     #[arg(long, default_value = "2.0GiB", value_parser = size::parse)]
     pub memory_workers: u64,
+    /// Node image of docker; else dist/node.tar is loaded
+    #[arg(long, value_name = "REFERENCE")]
+    pub image: Option<String>,
+    /// Mount of every node of docker, as docker run --mount takes it; repeatable
+    #[arg(long)]
+    pub mount: Vec<String>,
     /// Patch for all machines: inline or @file; repeatable
     #[arg(long, value_name = "PATCH")]
     pub config_patch: Vec<String>,

@@ -9,10 +9,12 @@ use api::proto::machine::BootstrapRequest;
 use config::patch::Patch;
 use pki::clientconfig::ClientConfig;
 use pki::tls;
-use provision::{ConfigOptions, CreateOptions, Plan, PortMapping, Resources, Role};
+use provision::{
+    ConfigOptions, CreateOptions, DockerImage, DockerOptions, Plan, PortMapping, Provider, Resources, Role,
+};
 use tonic::Code;
 
-use super::tell;
+use super::{DOCKER, tell};
 use crate::Program;
 use crate::cli::cluster::Create;
 use crate::cli::common::ClientFlags;
@@ -86,8 +88,25 @@ pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Resul
 }
 
 fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
-    let dist = dist_folder(args.dist.as_deref())?;
-    let mut options = CreateOptions::new(name, state, dist.join("rootfs.sqsh"));
+    let docker = args.provisioner == DOCKER;
+    if !docker && (args.image.is_some() || !args.mount.is_empty()) {
+        bail!("--image and --mount are for nodes in Docker (cluster create docker)");
+    }
+    let dist = dist_folder(args.dist.as_deref());
+    // An image from a registry needs nothing that was built here.
+    let dist = if args.image.is_some() { dist.ok() } else { Some(dist?) };
+    let product = |name: &str| dist.as_ref().map(|dist| dist.join(name));
+    let mut options = CreateOptions::new(name, state, product("rootfs.sqsh").unwrap_or_default());
+    if docker {
+        let archive = product("node.tar").unwrap_or_default();
+        let image = args.image.clone().map(DockerImage::Reference);
+        options.provider = Provider::Docker {
+            docker: DockerOptions {
+                image: image.unwrap_or(DockerImage::Archive(archive)),
+                mounts: args.mount.clone(),
+            },
+        };
+    }
     options.controlplanes = args.controlplanes;
     options.workers = args.workers;
     options.subnet = args.cidr.parse()?;
@@ -100,7 +119,7 @@ fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
         cpu_millis: Resources::parse_cpus(&args.cpus_workers)?,
         memory: args.memory_workers,
     };
-    options.registry = Some(dist.join("images")).filter(|layout| layout.join("index.json").exists());
+    options.registry = product("images").filter(|layout| layout.join("index.json").exists());
     for port in &args.exposed_ports {
         options.ports.push(PortMapping::parse(port, args.host_ip)?);
     }

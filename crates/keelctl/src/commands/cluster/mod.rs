@@ -1,8 +1,10 @@
-//! `cluster create|show|destroy`: local clusters of namespaces on this machine.
+//! `cluster create|show|destroy`: local clusters of namespaces or containers on this machine.
 
 mod create;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use pki::clientconfig::ClientConfig;
@@ -24,16 +26,23 @@ pub fn run(command: Cluster, program: Program) -> Result<()> {
             create::run(&command.name, state, &args, program)
         }
         ClusterAction::Show { provisioner } => {
-            check_provisioner(&provisioner, "show")?;
-            Ok(print(&describe(&provision::show(&state, &command.name)?))?)
+            let provisioner = provisioner.as_deref();
+            check_provisioner(provisioner.unwrap_or(NATIVE), "show")?;
+            let cluster = provision::show(&state, &command.name)?;
+            check_is_of(&cluster, provisioner)?;
+            Ok(print(&describe(&cluster))?)
         }
         ClusterAction::Destroy {
             force,
             provisioner,
             save_cluster_logs_archive_path,
         } => {
-            check_provisioner(&provisioner, "destroy")?;
+            let provisioner = provisioner.as_deref();
+            check_provisioner(provisioner.unwrap_or(NATIVE), "destroy")?;
             let known = provision::show(&state, &command.name);
+            if let Ok(cluster) = &known {
+                check_is_of(cluster, provisioner)?;
+            }
             if let (Some(path), Ok(cluster)) = (save_cluster_logs_archive_path, &known) {
                 save_logs(cluster, Path::new(&path)).with_context(|| format!("save logs in {path}"))?;
             }
@@ -55,11 +64,26 @@ fn tell(event: Event) {
     note(&event.to_string());
 }
 
+const NATIVE: &str = "native";
+const DOCKER: &str = "docker";
+
 fn check_provisioner(name: &str, action: &str) -> Result<()> {
     match name {
-        "native" => Ok(()),
-        "docker" | "qemu" => Err(NotImplemented(format!("cluster {action} with provisioner {name}")).into()),
+        NATIVE | DOCKER => Ok(()),
+        "qemu" => Err(NotImplemented(format!("cluster {action} with provisioner {name}")).into()),
         other => bail!("provisioner \"{other}\" is not known (native, docker or qemu)"),
+    }
+}
+
+/// What made a cluster is known; a flag that says otherwise means another cluster.
+fn check_is_of(cluster: &Found, provisioner: Option<&str>) -> Result<()> {
+    match provisioner {
+        Some(wanted) if wanted != cluster.provider => bail!(
+            "cluster \"{}\" is of provisioner {}, not {wanted} (leave --provisioner away)",
+            cluster.name,
+            cluster.provider
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -73,7 +97,7 @@ fn state_folder(flag: Option<&str>, program: Program) -> Result<PathBuf> {
 
 fn describe(cluster: &Found) -> String {
     let mut head = Table::default();
-    head.row(["PROVISIONER", "native"]);
+    head.row(["PROVISIONER", cluster.provider]);
     head.row(["NAME", &cluster.name]);
     head.row(["NETWORK NAME", &cluster.network]);
     head.row(["NETWORK CIDR", &cluster.subnet.to_string()]);
@@ -82,12 +106,16 @@ fn describe(cluster: &Found) -> String {
     head.row(["KUBERNETES ENDPOINT", &cluster.endpoint]);
     let mut nodes = Table::new(["NAME", "TYPE", "IP", "CPU", "RAM", "DISK", "STATE"]);
     for node in &cluster.nodes {
+        let address = match node.address {
+            Ipv4Addr::UNSPECIFIED => "-".to_owned(),
+            address => address.to_string(),
+        };
         let cpus = format!("{:.2}", node.resources.cpu_millis as f64 / 1000.0);
         let memory = size::decimal(node.resources.memory);
         nodes.row([
             &node.name,
             node.role.name(),
-            &node.address.to_string(),
+            &address,
             &cpus,
             &memory,
             "-",
@@ -101,9 +129,7 @@ fn describe(cluster: &Found) -> String {
     for node in cluster.nodes.iter().filter(|node| !node.status.message.is_empty()) {
         text.push_str(&format!(
             "\n{}: {} (see {})\n",
-            node.name,
-            node.status.message,
-            node.log.display()
+            node.name, node.status.message, node.log
         ));
     }
     text
@@ -130,10 +156,16 @@ fn forget(cluster: &Found, program: Program) -> Result<()> {
 }
 
 fn save_logs(cluster: &Found, path: &Path) -> Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let file = std::fs::File::create(path)?;
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::default()));
-    for node in cluster.nodes.iter().filter(|node| node.log.exists()) {
-        archive.append_path_with_name(&node.log, format!("{}.log", node.name))?;
+    for node in &cluster.nodes {
+        let log = node.log.read()?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(log.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(now);
+        archive.append_data(&mut header, format!("{}.log", node.name), log.as_slice())?;
     }
     archive.into_inner()?.finish()?;
     Ok(())
