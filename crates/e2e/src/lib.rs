@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: running the built programs, a place for them, waiting for something to become
 //! true, and a runner that prints each test's name and time and always cleans up.
 
+pub mod engine;
 pub mod program;
 pub mod run;
 pub mod site;

@@ -80,8 +80,13 @@ pub struct Program {
 impl Program {
     /// One of the built programs.
     pub fn built(name: &str) -> Self {
+        Self::at(dist().join(name))
+    }
+
+    /// The program at a path.
+    pub fn at(path: PathBuf) -> Self {
         Self {
-            path: dist().join(name),
+            path,
             args: Vec::new(),
             env: Vec::new(),
         }

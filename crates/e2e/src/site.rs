@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::engine::{self, Engine};
 use crate::program::Program;
 
 const PREFIX: &str = "keelson-e2e-";
@@ -73,10 +74,18 @@ impl Place {
     /// # Errors
     /// It cannot be made.
     pub fn create(&self, more: &[&str]) -> Result<()> {
+        self.create_with("native", more)
+    }
+
+    /// The same with a provisioner of choice.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create_with(&self, provisioner: &str, more: &[&str]) -> Result<()> {
         println!("cluster: creating {:?} {}", self.name, more.join(" "));
         let started = Instant::now();
         let cidr = network().cidr();
-        let base = ["cluster", "create", "--name", self.name, "--subnet", &cidr];
+        let base = ["cluster", "create", provisioner, "--name", self.name, "--subnet", &cidr];
         let created = self.keelctl.run(&[&base, more].concat())?;
         if !created.ok() {
             self.print_logs();
@@ -137,7 +146,13 @@ pub fn clean_up_after_killed_runs() -> Result<()> {
         if Path::new("/proc").join(pid).exists() {
             continue;
         }
-        let keelctl = keelctl_in(&entry.path());
+        let mut keelctl = keelctl_in(&entry.path());
+        // Containers are there as long as their engine's data; what removes them is an engine.
+        let engine = engine::was_in(&entry.path()).then(|| Engine::start(&entry.path()));
+        let engine = engine.transpose()?;
+        if let Some(engine) = &engine {
+            keelctl = engine.used_by(keelctl)?;
+        }
         for cluster in std::fs::read_dir(entry.path().join("clusters"))
             .into_iter()
             .flatten()
@@ -147,6 +162,7 @@ pub fn clean_up_after_killed_runs() -> Result<()> {
             println!("cluster: destroying {cluster:?} of a run that was killed ({name})");
             keelctl.output(&["cluster", "destroy", "--name", &cluster, "--force"])?;
         }
+        drop(engine);
         std::fs::remove_dir_all(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
     }
     Ok(())

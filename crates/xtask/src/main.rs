@@ -3,6 +3,7 @@
 mod bench;
 mod cluster;
 mod dist;
+mod engine;
 mod host;
 mod lint;
 mod paths;
@@ -22,6 +23,7 @@ cargo xtask COMMAND
   down    remove the default cluster
   dist    build everything into dist/
   test    everything needed, then all tests, unit to end-to-end
+  engine  the Docker engine that end-to-end tests start, for running them by hand
   lint    formatting, clippy, licences and banned crates
   bench   measurements: [cluster|client|discovery|all]; prints a table and writes dist/bench.json
 
@@ -63,6 +65,7 @@ fn run(args: &[String]) -> Result<()> {
         "up" => cluster::up(&ui, rest),
         "down" => cluster::down(&ui, rest),
         "test" => tests::run(&ui, rest),
+        "engine" => engine::run(&ui),
         "lint" => lint::run(&ui),
         "bench" => bench::run(&ui, rest),
         "help" | "--help" | "-h" => {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::ui::Ui;
-use crate::{dist, host, lint, paths};
+use crate::{dist, engine, host, lint, paths};
 
 /// Runs all tests, unit to end-to-end.
 pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
@@ -24,11 +24,13 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
         host::run(cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out))
     })?;
     if has_e2e() {
+        let docker = engine::programs(ui, &paths::cache()?)?;
         ui.loud("end-to-end tests", || {
             let mut cargo = host::cargo();
             // One at a time: each starts clusters of its own, and time is part of what they look at.
             cargo.args(["test", "-p", E2E, "--locked", "--", "--nocapture", "--test-threads=1"]);
-            host::run(cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out))
+            cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out);
+            host::run(cargo.env(engine::VARIABLE, &docker))
         })?;
     } else {
         ui.say("  · there is no crate e2e yet: no end-to-end tests");

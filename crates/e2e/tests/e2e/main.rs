@@ -4,6 +4,7 @@
 
 mod changes;
 mod cluster;
+mod docker;
 mod effects;
 mod etcd;
 mod faults;
@@ -60,6 +61,16 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         let cluster = cluster::Cluster::create()?;
         all(&cluster, &shared, filter, summary);
         if summary.failed > 0 {
+            cluster.print_logs();
+        }
+        cluster.destroy()?;
+    }
+    let containers = docker::tests();
+    if any(&containers, filter, summary) {
+        let failed = summary.failed;
+        let cluster = docker::Containers::create()?;
+        all(&cluster, &containers, filter, summary);
+        if summary.failed > failed {
             cluster.print_logs();
         }
         cluster.destroy()?;
