@@ -53,7 +53,11 @@ impl Engine {
             "--ip6tables=false",
             "--oom-score-adjust=0",
         ]);
-        command.args(["--exec-opt=native.cgroupdriver=cgroupfs", "--cgroup-parent", &group()]);
+        command.args([
+            "--exec-opt=native.cgroupdriver=cgroupfs",
+            "--cgroup-parent",
+            &group(&folder),
+        ]);
         command.arg(format!("--add-runtime=tests={}", runtime.display()));
         command.arg("--default-runtime=tests");
         command.env("PATH", search(&programs));
@@ -121,7 +125,7 @@ impl Drop for Engine {
         if let Err(error) = self.stop() {
             println!("{error:?}\n{}", self.log());
         }
-        remove_groups();
+        remove_groups(&group(&self.folder));
     }
 }
 
@@ -146,9 +150,11 @@ fn socket(folder: &Path) -> String {
     format!("unix://{}/engine.sock", folder.display())
 }
 
-/// The control group above those of the containers.
-fn group() -> String {
-    format!("/keelson-e2e-{}", std::process::id())
+/// The control group above those of the containers: that of the test's folder, which an engine that comes after a killed
+/// one finds too.
+fn group(folder: &Path) -> String {
+    let place = folder.parent().and_then(Path::file_name).unwrap_or_default();
+    format!("/{}", place.display())
 }
 
 /// The program that makes containers. Where the machine withholds a capability, an engine of this age asks for it all
@@ -174,7 +180,7 @@ fn runtime(folder: &Path, programs: &Path) -> Result<PathBuf> {
 }
 
 /// The engine leaves its control group, empty, in every hierarchy.
-fn remove_groups() {
+fn remove_groups(group: &str) {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies = std::fs::read_dir(root)
         .into_iter()
@@ -182,6 +188,6 @@ fn remove_groups() {
         .flatten()
         .map(|entry| entry.path());
     for hierarchy in hierarchies.chain([root.to_owned()]) {
-        let _ = std::fs::remove_dir(hierarchy.join(group().trim_start_matches('/')));
+        let _ = std::fs::remove_dir(hierarchy.join(group.trim_start_matches('/')));
     }
 }

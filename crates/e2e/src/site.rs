@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -42,7 +42,7 @@ pub fn keelctl_in(home: &Path) -> Program {
 #[derive(Debug)]
 pub struct Place {
     name: &'static str,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     /// The command line, with this cluster's client configuration.
     pub keelctl: Program,
     /// kubectl, with this cluster's kubeconfig.
@@ -60,13 +60,18 @@ impl Place {
             name,
             keelctl: keelctl_in(folder.path()),
             kubectl: Program::built("kubectl").with_env("KUBECONFIG", &folder.path().join("kubeconfig")),
-            folder,
+            folder: Arc::new(folder),
         })
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder, for what works in it longer than the cluster lives: it goes with the last who has it.
+    pub fn keep_folder(&self) -> Arc<TempDir> {
+        self.folder.clone()
     }
 
     /// Makes the cluster in this run's network, with more arguments; shows what nodes said if it fails.

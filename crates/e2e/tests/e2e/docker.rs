@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use e2e::site::{Place, network};
 use e2e::tests;
 use e2e::wait::eventually;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::kubernetes::IMAGE;
 
@@ -39,6 +41,8 @@ pub struct Containers {
     engine: Engine,
     /// A port of this machine that leads to the API server.
     port: u16,
+    // Last: the engine's files go when it has ended.
+    _folder: Arc<TempDir>,
 }
 
 impl Containers {
@@ -49,6 +53,7 @@ impl Containers {
         let port = free_port()?;
         let cluster = Self {
             port,
+            _folder: place.keep_folder(),
             keelctl: place.keelctl.clone(),
             place,
             engine,
