@@ -379,6 +379,14 @@ fn clusters_that_cannot_be_made_are_refused() {
         "\"cluster create with provisioner qemu\" is not implemented yet\n"
     );
     assert!(
+        home.bad(&["cluster", "create", "--image", "node:1", "--dist", "."])
+            .contains("cluster create docker")
+    );
+    let mut without = home.command(&["cluster", "create", "docker", "--image", "node:1"]);
+    let output = without.env("PATH", home.path()).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("Docker's command line is not installed"), "{error}");
+    assert!(
         home.bad(&["cluster", "create", "vmware"])
             .contains("native, docker or qemu")
     );
