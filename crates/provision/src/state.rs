@@ -158,3 +158,30 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     })?;
     Ok(sys::files::write_atomic(path, json, 0o600)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{CreateOptions, DockerImage, DockerOptions};
+
+    #[test]
+    fn a_record_says_what_makes_the_nodes() {
+        let record = |provider: Provider| {
+            let mut options = CreateOptions::new("demo", "/tmp", "/");
+            options.provider = provider;
+            serde_json::to_value(ClusterState::of(&Plan::new(options).unwrap()).unwrap()).unwrap()
+        };
+        let read = |record| serde_json::from_value::<ClusterState>(record).unwrap().provider;
+        let native = Provider::Native { image: "/".into() };
+        let docker = Provider::Docker {
+            docker: DockerOptions {
+                image: DockerImage::Reference("node:1".into()),
+                mounts: vec!["a".into()],
+            },
+        };
+        let written = record(native.clone());
+        assert_eq!(written["image"], "/", "as clusters made before have it");
+        assert_eq!(read(written), native);
+        assert_eq!(read(record(docker.clone())), docker);
+    }
+}

@@ -161,9 +161,6 @@ fn a_cluster_in_docker_is_shown_as_it_runs(c: &Containers) -> Result<()> {
         "{}",
         worker["HostConfig"]
     );
-    // The machine configuration has secrets; lists of processes are everybody's.
-    let processes = std::process::Command::new("ps").args(["-e", "-o", "args"]).output()?;
-    ensure!(!String::from_utf8_lossy(&processes.stdout).contains("USERDATA="));
     Ok(())
 }
 

@@ -197,3 +197,50 @@ async fn answers(state: &ClusterState, node: &NodeState, deadline: Instant, limi
 fn refer(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{CreateOptions, Provider};
+
+    #[test]
+    fn a_container_is_run_with_what_a_node_needs() {
+        let mut options = CreateOptions::new("demo", "/tmp", "/");
+        options.provider = Provider::Docker {
+            docker: DockerOptions {
+                image: DockerImage::Reference("node:1".into()),
+                mounts: Vec::new(),
+            },
+        };
+        options.controlplane.cpu_millis = 1500;
+        options.ports = vec![PortMapping::parse("8080:80/udp", "::1".parse().unwrap()).unwrap()];
+        let state = ClusterState::of(&Plan::new(options).unwrap()).unwrap();
+        let arguments = arguments(
+            &state,
+            &state.nodes[0],
+            &state.ports,
+            &["type=bind,source=/a,target=/b".into()],
+        );
+        for wanted in [
+            "--name=demo-controlplane-1",
+            "--privileged",
+            "--read-only",
+            "--cpus=1.500",
+            "--memory=2147483648",
+            "--network=demo",
+            "--ip=10.5.0.2",
+            "--env=TALOSSKU=2CPU-2048RAM",
+            "--label=talos.type=controlplane",
+            "--label=talos.cluster.name=demo",
+            "--mount=type=tmpfs,destination=/run",
+            "--mount=type=volume,destination=/var",
+            "--mount=type=bind,source=/a,target=/b",
+            "--publish=[::1]:8080:80/udp",
+        ] {
+            assert!(
+                arguments.iter().any(|argument| argument == wanted),
+                "no {wanted}: {arguments:?}"
+            );
+        }
+    }
+}
