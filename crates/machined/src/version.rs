@@ -9,6 +9,11 @@ pub const SHA: &str = match option_env!("KEELSON_COMMIT") {
     Some(sha) => sha,
     None => "undefined",
 };
+/// When that commit was made (RFC 3339), which is the same for everybody who builds it; empty if the build did not say.
+pub const BUILT: &str = match option_env!("KEELSON_BUILT") {
+    Some(date) => date,
+    None => "",
+};
 /// The compiler: the interface's field says "Go version", which we have none of.
 pub const COMPILER: &str = concat!("rust", env!("CARGO_PKG_RUST_VERSION"));
 

@@ -18,7 +18,7 @@ pub fn version(_node: &Node) -> proto::VersionResponse {
         version: Some(proto::VersionInfo {
             tag: version::TAG.to_owned(),
             sha: version::SHA.to_owned(),
-            built: String::new(),
+            built: version::BUILT.to_owned(),
             go_version: version::COMPILER.to_owned(),
             os: "linux".to_owned(),
             arch: architecture().to_owned(),
