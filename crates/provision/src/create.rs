@@ -9,6 +9,7 @@ use sys::net::Netlink;
 use sys::process::Identity;
 use sys::{Context, caps};
 
+use crate::destroy::remove_folder;
 use crate::error::{Error, Result};
 use crate::names::Names;
 use crate::network;
@@ -53,7 +54,7 @@ async fn native(plan: &Plan, names: &Names, image: &Path, progress: Progress<'_>
     {
         // Two commands must not find the same network free.
         let _lock = lock(&options.state_dir, "the networks of clusters").await?;
-        network::check_free(&net, names, options.subnet, &options.state_dir).await?;
+        claim_network(&net, names, plan).await?;
         network::make_bridge(&net, names, options.subnet, options.mtu).await?;
     }
     firewall::open(names, options.subnet, progress).await?;
@@ -86,6 +87,17 @@ async fn native(plan: &Plan, names: &Names, image: &Path, progress: Progress<'_>
     }
     state.complete = true;
     state.save(names)
+}
+
+/// Refuses a network that is in use. Nothing was made yet then but the record, which would only be in the way of another
+/// attempt, so it goes.
+pub(crate) async fn claim_network(net: &Netlink, names: &Names, plan: &Plan) -> Result<()> {
+    let options = &plan.options;
+    let free = network::check_free(net, names, options.subnet, &options.state_dir).await;
+    if free.is_err() {
+        remove_folder(names.folder())?;
+    }
+    free
 }
 
 /// How the last steps are called.

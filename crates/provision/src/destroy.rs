@@ -151,7 +151,7 @@ fn unmount_below(folder: &Path) -> Result<()> {
 }
 
 /// The record goes last: a removal that is interrupted can be repeated.
-fn remove_folder(folder: &Path) -> Result<()> {
+pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
     let entries = std::fs::read_dir(folder).doing(|| format!("read {}", folder.display()))?;
     for entry in entries.flatten().filter(|entry| entry.file_name() != "state.json") {
         let path = entry.path();

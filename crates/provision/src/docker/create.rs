@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use sys::net::Netlink;
 
 use super::{ROLE, containers, engine, labels};
-use crate::create::{WAITING, lock, reserve, start_gateway, starting};
+use crate::create::{WAITING, claim_network, lock, reserve, start_gateway, starting};
 use crate::error::{Error, Result};
 use crate::names::Names;
-use crate::network;
 use crate::node::{sku, user_data};
 use crate::options::{DockerImage, DockerOptions, PortMapping, Protocol};
 use crate::plan::Plan;
@@ -44,7 +43,7 @@ pub(crate) async fn create(plan: &Plan, names: &Names, docker: &DockerOptions, p
     {
         // Two commands must not find the same network free.
         let _lock = lock(&options.state_dir, "the networks of clusters").await?;
-        network::check_free(&net, names, options.subnet, &options.state_dir).await?;
+        claim_network(&net, names, plan).await?;
         make_network(&state)?;
     }
     check_engine_is_here(&net, &state).await?;
