@@ -23,7 +23,11 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let program = Program::of(arguments.first());
     match cli::parse(arguments) {
         Ok(Parsed::Run(cli)) => finish(commands::run(*cli, program)),
-        Ok(Parsed::Pending(name)) => finish(Err(commands::NotImplemented(name).into())),
+        Ok(Parsed::Pending(entry)) => finish(Err(commands::NotImplemented {
+            name: entry.name.to_owned(),
+            instead: entry.instead,
+        }
+        .into())),
         Err(error) => {
             // Help goes to standard output and is no failure; mistakes end with 1, as scripts expect of talosctl.
             let code = if error.use_stderr() {
@@ -41,18 +45,24 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
+    if is_closed_pipe(&error) {
+        return ExitCode::from(CLOSED_PIPE);
+    }
+    let interrupted = error.downcast_ref::<session::Interrupted>();
+    if !error.is::<session::Silent>() && interrupted.is_none_or(|interrupted| !interrupted.told) {
+        output::note(&output::paint::Paint::stderr().bad(&format!("{error:#}")));
+    }
+    interrupted.map_or(ExitCode::FAILURE, |interrupted| ExitCode::from(interrupted.code))
+}
+
+/// Whether a command failed because nobody reads its output any more.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let closed = |cause: &(dyn std::error::Error + 'static)| {
         cause
             .downcast_ref::<std::io::Error>()
             .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     };
-    if error.chain().any(closed) {
-        return ExitCode::from(CLOSED_PIPE);
-    }
-    if !error.is::<session::Silent>() {
-        output::note(&format!("{error:#}"));
-    }
-    ExitCode::FAILURE
+    error.chain().any(closed)
 }
 
 /// Under which name the program was called: it decides where files are looked for.
@@ -71,6 +81,14 @@ impl Program {
         match name.and_then(|name| name.to_str()) {
             Some(name) if name.starts_with("talosctl") => Self::Talosctl,
             _ => Self::Keelctl,
+        }
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keelctl => "keelctl",
+            Self::Talosctl => "talosctl",
         }
     }
 

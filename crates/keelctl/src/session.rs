@@ -240,6 +240,29 @@ fn check_identity(context: &Context, now: SystemTime) -> Result<()> {
 #[error("the command failed")]
 pub struct Silent;
 
+/// A signal ended the command.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted {
+    /// The exit code, as shells show it: 128 and the signal's number.
+    pub code: u8,
+    /// What there is to say has been said.
+    pub told: bool,
+}
+
+impl Interrupted {
+    /// By the signal with this number.
+    pub fn by(signal: i32) -> Self {
+        let code = u8::try_from(128 + signal).unwrap_or(u8::MAX);
+        Self { code, told: false }
+    }
+
+    /// One that has been told already.
+    pub fn told(code: u8) -> Self {
+        Self { code, told: true }
+    }
+}
+
 /// What failed, by node.
 #[derive(Debug, Default)]
 pub struct Failures(pub Vec<(String, Status)>);

@@ -7,6 +7,7 @@ pub mod etcd;
 pub mod files;
 pub mod generate;
 pub mod load;
+pub mod machine;
 pub mod node;
 pub mod pending;
 
@@ -76,6 +77,8 @@ pub enum Command {
     /// List, pull and build images
     #[command(visible_alias = "images")]
     Image(node::Image),
+    /// Add access to the machine API to Kubernetes manifests
+    Inject(machine::Inject),
     /// Look inside a node
     Inspect(node::Inspect),
     /// Fetch the admin kubeconfig of the cluster
@@ -91,6 +94,8 @@ pub enum Command {
     /// Show memory use
     #[command(visible_aliases = ["m", "free"])]
     Memory(Node<node::Memory>),
+    /// Write and delete values of META (refused by nodes in containers)
+    Meta(machine::Meta),
     /// List mounts
     #[command(visible_alias = "mount")]
     Mounts(node::Plain),
@@ -116,6 +121,8 @@ pub enum Command {
     Reset(Node<node::Reset>),
     /// Restart a container
     Restart(Node<load::Restart>),
+    /// Boot the version before the last upgrade (refused by nodes in containers)
+    Rollback(node::Plain),
     /// List services, show one, or start, stop and restart it
     #[command(visible_alias = "services")]
     Service(Node<node::Service>),
@@ -125,6 +132,8 @@ pub enum Command {
     Stats(Node<node::Containers>),
     /// Show the time of nodes and of their time server
     Time(Node<node::Time>),
+    /// Upgrade the operating system of nodes (refused by nodes in containers)
+    Upgrade(Node<machine::Upgrade>),
     /// Show what files of a node take
     #[command(visible_alias = "du")]
     Usage(Node<files::Usage>),
@@ -132,6 +141,8 @@ pub enum Command {
     Validate(generate::Validate),
     /// Print the version of the client and of nodes
     Version(Node<node::Version>),
+    /// Wipe disks (refused by nodes in containers)
+    Wipe(machine::Wipe),
 }
 
 /// `config`, which works on the client configuration file alone (but for `new`).
@@ -229,8 +240,8 @@ pub enum ClientConfigAction {
 pub enum Parsed {
     /// A command to run.
     Run(Box<Cli>),
-    /// A command that is not built yet, by its full name.
-    Pending(String),
+    /// A command that is not built yet.
+    Pending(&'static pending::Pending),
 }
 
 /// The whole command tree, with the commands that are not built yet.
@@ -242,8 +253,8 @@ pub fn command() -> clap::Command {
 pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(normalize(arguments))?;
-    if let Some(name) = pending::selected(&matches) {
-        return Ok(Parsed::Pending(name));
+    if let Some(entry) = pending::selected(&matches) {
+        return Ok(Parsed::Pending(entry));
     }
     Cli::from_arg_matches(&matches)
         .map(|cli| Parsed::Run(Box::new(cli)))
@@ -377,6 +388,10 @@ mod tests {
             "keelctl tcpdump -i lo",
             "keelctl image p nginx",
             "keelctl image rm nginx",
+            "keelctl image default",
+            "keelctl inject sa -f x -r os:reader",
+            "keelctl meta -i write 0x0a value",
+            "keelctl wipe disk vda vdb --method zeroes",
         ] {
             assert!(matches!(parse_line(line), Ok(Parsed::Run(_))), "{line}");
         }
@@ -385,13 +400,13 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_known_with_any_flags() {
         for (line, name) in [
-            ("keelctl upgrade -i image --preserve", "upgrade"),
+            ("keelctl debug nginx --args x", "debug"),
             ("keelctl image cache-create --images x", "image cache-create"),
             ("keelctl gen secureboot uki", "gen secureboot uki"),
-            ("keelctl -n x rollback", "rollback"),
+            ("keelctl -n x support", "support"),
         ] {
             assert!(
-                matches!(parse_line(line), Ok(Parsed::Pending(found)) if found == name),
+                matches!(parse_line(line), Ok(Parsed::Pending(found)) if found.name == name),
                 "{line}"
             );
         }

@@ -173,11 +173,40 @@ pub enum ImageAction {
     },
     /// List the images a Kubernetes cluster needs
     #[command(name = "k8s-bundle", visible_alias = "default")]
-    K8sBundle {
-        /// Version of Kubernetes
-        #[arg(long, default_value_t = crate::defaults::KUBERNETES_VERSION.to_owned())]
-        k8s_version: String,
+    K8sBundle(Bundle),
+    /// List the images of the operating system: installer and what it is made of
+    #[command(name = "talos-bundle")]
+    TalosBundle {
+        /// Version of the operating system
+        #[arg(value_name = "VERSION", default_value_t = crate::defaults::VERSION.to_owned())]
+        talos_version: String,
+        /// The catalog of extensions too
+        #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+        extensions: bool,
+        /// The catalog of overlays too
+        #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+        overlays: bool,
     },
+}
+
+/// Versions of the images of a Kubernetes cluster; each with or without `v`.
+#[derive(Debug, Args)]
+pub struct Bundle {
+    /// Version of Kubernetes
+    #[arg(long, value_name = "VERSION", default_value_t = crate::defaults::KUBERNETES_VERSION.to_owned())]
+    pub k8s_version: String,
+    /// Version of CoreDNS, instead of this release's
+    #[arg(long, value_name = "VERSION")]
+    pub coredns_version: Option<String>,
+    /// Version of etcd, instead of this release's
+    #[arg(long, value_name = "VERSION")]
+    pub etcd_version: Option<String>,
+    /// Version of flannel, instead of this release's
+    #[arg(long, value_name = "VERSION")]
+    pub flannel_version: Option<String>,
+    /// Version of kube-network-policies, instead of this release's
+    #[arg(long, value_name = "VERSION")]
+    pub kube_network_policies_version: Option<String>,
 }
 
 /// `inspect`

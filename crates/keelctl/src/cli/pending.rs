@@ -12,45 +12,108 @@ pub struct Pending {
     pub aliases: &'static [&'static str],
     /// What it will do.
     pub about: &'static str,
+    /// Its flags in the interface, which it takes and does not look at.
+    pub flags: &'static str,
+    /// What to do instead until then: the end of a sentence.
+    pub instead: &'static str,
 }
 
-const fn pending(name: &'static str, aliases: &'static [&'static str], about: &'static str) -> Pending {
-    Pending { name, aliases, about }
+const fn pending(name: &'static str, about: &'static str, flags: &'static str, instead: &'static str) -> Pending {
+    Pending {
+        name,
+        aliases: &[],
+        about,
+        flags,
+        instead,
+    }
 }
+
+const SECURE_BOOT: &str = "a node in a container does not boot by itself, and there are no kernel images to sign yet";
 
 /// All of them. A command that gets built leaves this table in the same change.
 pub const PENDING: &[Pending] = &[
+    Pending {
+        aliases: &["k8s"],
+        ..pending(
+            "conformance kubernetes",
+            "Run the Kubernetes conformance tests",
+            "--mode",
+            "run them from outside with the kubeconfig that `kubeconfig` writes, as with hydrophone or sonobuoy",
+        )
+    },
     pending(
-        "conformance kubernetes",
-        &["k8s"],
-        "Run the Kubernetes conformance tests",
+        "dashboard",
+        "Show a live overview of nodes",
+        "-d, --update-interval",
+        "`service`, `memory`, `processes --watch`, `events` and `logs -f` show its parts",
     ),
-    pending("dashboard", &[], "Show a live overview of nodes"),
-    pending("debug", &[], "Run a debug container on a node"),
+    pending(
+        "debug",
+        "Run a debug container on a node",
+        "--args, --namespace",
+        "run a pod on the node with `kubectl debug node/NAME`; `list`, `read`, `processes`, `netstat` and `pcap` look at the node itself",
+    ),
     pending(
         "gen secureboot database",
-        &[],
         "Generate the UEFI databases for SecureBoot",
+        "--enrolled-certificate, --include-well-known-uefi-certs, --signing-certificate, --signing-key, -o, --output",
+        SECURE_BOOT,
     ),
-    pending("gen secureboot pcr", &[], "Generate the key that signs PCR values"),
+    pending(
+        "gen secureboot pcr",
+        "Generate the key that signs PCR values",
+        "-o, --output",
+        SECURE_BOOT,
+    ),
     pending(
         "gen secureboot uki",
-        &[],
         "Generate the certificate that signs kernel images",
+        "--common-name, -o, --output",
+        SECURE_BOOT,
     ),
-    pending("image build", &[], "Build the distribution (for now: cargo xtask dist)"),
-    pending("image cache-create", &[], "Make a cache of images"),
-    pending("image cache-serve", &[], "Serve a cache of images"),
-    pending("image talos-bundle", &[], "List the images of the operating system"),
-    pending("meta delete", &[], "Delete a META value"),
-    pending("meta write", &[], "Write a META value"),
-    pending("rollback", &[], "Boot the previous installation"),
-    pending("rotate-ca", &[], "Replace the certificate authorities of a cluster"),
-    pending("support", &[], "Collect a bundle for support"),
-    pending("upgrade", &[], "Upgrade the operating system of nodes"),
-    pending("upgrade-k8s", &[], "Upgrade Kubernetes"),
-    pending("wipe disk", &[], "Wipe disks"),
+    pending(
+        "image build",
+        "Build the distribution",
+        "",
+        "`cargo xtask dist` does it",
+    ),
+    pending(
+        "image cache-create",
+        "Make a cache of images",
+        "--cosign-signatures, --force, --image-cache-path, --image-layer-cache-path, --images, --insecure, --layout, --platform",
+        "fill a registry with the images that `image k8s-bundle` lists, and name it with --registry-mirror (or machine.registries.mirrors)",
+    ),
+    pending(
+        "image cache-serve",
+        "Serve a cache of images",
+        "--address, --image-cache-path, --mirror, --tls-cert-file, --tls-key-file",
+        "name any registry with --registry-mirror (or machine.registries.mirrors); a local cluster serves its own images already",
+    ),
+    pending(
+        "rotate-ca",
+        "Replace the certificate authorities of a cluster",
+        "--control-plane-nodes, --dry-run, --init-node, --k8s-endpoint, --kubernetes, -o, --output, --talos, --with-docs, --with-examples, --worker-nodes",
+        "apply a configuration with the new authority, and the old one in machine.acceptedCAs or cluster.acceptedCAs, node after node",
+    ),
+    pending(
+        "support",
+        "Collect a bundle for support",
+        "-w, --num-workers, -O, --output, -v, --verbose",
+        "`logs`, `dmesg`, `get -o yaml` and `cluster destroy --save-cluster-logs-archive-path` give what it would collect",
+    ),
+    pending(
+        "upgrade-k8s",
+        "Upgrade Kubernetes",
+        "--apiserver-image, --controller-manager-image, --dry-run, --endpoint, --from, --kubelet-image, --manifests-force, \
+         --manifests-inventory-policy, --manifests-no-prune, --manifests-reconcile-timeout, --pre-pull-images, --proxy-image, \
+         --scheduler-image, --to, --upgrade-kubelet, --with-docs, --with-examples",
+        "change the images of the control plane and of the kubelet in the machine configuration, one minor version at a time (`patch`)",
+    ),
 ];
+
+/// Commands that ask nodes for what a node in a container refuses, and says why. They are built, and wait for nodes on
+/// machines of their own.
+pub const REFUSED: &[&str] = &["meta delete", "meta write", "rollback", "upgrade", "wipe disk"];
 
 const REST: &str = "pending-arguments";
 
@@ -68,6 +131,7 @@ fn insert(parent: Command, words: &[&'static str], entry: &Pending) -> Command {
         [name] => parent.subcommand(
             Command::new(*name)
                 .about(format!("{} (not implemented yet)", entry.about))
+                .after_help(after_help(entry))
                 .visible_aliases(entry.aliases.iter().copied())
                 .arg(
                     Arg::new(REST)
@@ -95,8 +159,17 @@ fn insert(parent: Command, words: &[&'static str], entry: &Pending) -> Command {
     }
 }
 
-/// The full name of the command, if it is one of the table.
-pub fn selected(matches: &ArgMatches) -> Option<String> {
+fn after_help(entry: &Pending) -> String {
+    let instead = format!("Until then: {}.", entry.instead);
+    if entry.flags.is_empty() {
+        instead
+    } else {
+        format!("{instead}\n\nFlags it will have: {}", entry.flags)
+    }
+}
+
+/// The command, if it is one of the table.
+pub fn selected(matches: &ArgMatches) -> Option<&'static Pending> {
     let mut name = String::new();
     let mut at = matches;
     while let Some((word, below)) = at.subcommand() {
@@ -106,5 +179,5 @@ pub fn selected(matches: &ArgMatches) -> Option<String> {
         name.push_str(word);
         at = below;
     }
-    PENDING.iter().any(|entry| entry.name == name).then_some(name)
+    PENDING.iter().find(|entry| entry.name == name)
 }

@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// How a node is at the end of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub enum End {
     /// It came back.
     Up,
     /// It is gone.
@@ -36,7 +36,7 @@ enum End {
 pub fn reboot(command: &Node<Reboot>, program: Program) -> Result<()> {
     let args = &command.args;
     if args.drain {
-        return Err(NotImplemented("reboot --drain".into()).into());
+        return Err(NotImplemented::new("reboot --drain").into());
     }
     let mode = match args.mode.as_str() {
         "powercycle" => reboot_request::Mode::Powercycle,
@@ -127,7 +127,13 @@ pub fn reset(command: &Node<Reset>, program: Program) -> Result<()> {
 }
 
 /// Starts the action on every node and follows it until the end, if asked to.
-async fn act<F>(session: &Session, options: &Follow, end: End, doing: &str, call: impl Fn(Client) -> F) -> Result<()>
+pub async fn act<F>(
+    session: &Session,
+    options: &Follow,
+    end: End,
+    doing: &str,
+    call: impl Fn(Client) -> F,
+) -> Result<()>
 where
     F: Future<Output = Result<String, Status>>,
 {

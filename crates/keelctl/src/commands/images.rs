@@ -16,7 +16,8 @@ use crate::output::age::{rfc3339, timestamp};
 use crate::output::{note, print, size, table::Table};
 use crate::session::{Session, block};
 
-fn known(namespace: &str) -> Result<ContainerdNamespace> {
+/// The namespace of images that a flag names.
+pub fn known(namespace: &str) -> Result<ContainerdNamespace> {
     match namespace {
         "cri" => Ok(ContainerdNamespace::NsCri),
         "system" => Ok(ContainerdNamespace::NsSystem),

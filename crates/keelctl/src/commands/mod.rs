@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod apply;
 pub mod bootstrap;
+pub mod bundles;
 pub mod cgroups;
 pub mod client_config;
 pub mod cluster;
@@ -17,10 +18,12 @@ pub mod gen_keys;
 pub mod get;
 pub mod health;
 pub mod images;
+pub mod inject;
 pub mod inspect;
 pub mod kubeconfig;
 pub mod list;
 pub mod logs;
+pub mod machine;
 pub mod netstat;
 pub mod pcap;
 pub mod secrets;
@@ -41,8 +44,21 @@ use crate::output;
 
 /// A command of the interface that is not built yet.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{0}\" is not implemented yet")]
-pub struct NotImplemented(pub String);
+#[error("\"{name}\" is not implemented yet{}", if instead.is_empty() { String::new() } else { format!(": {instead}") })]
+pub struct NotImplemented {
+    /// The command.
+    pub name: String,
+    /// What to do instead; empty where there is nothing.
+    pub instead: &'static str,
+}
+
+impl NotImplemented {
+    /// A command, or a way to call it, that nothing stands in for.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { name, instead: "" }
+    }
+}
 
 /// Runs a parsed command.
 pub fn run(cli: Cli, program: Program) -> Result<()> {
@@ -67,12 +83,14 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Get(command) => get::run(&command, program),
         Command::Health(command) => health::run(&command, program),
         Command::Image(command) => image(&command, program),
+        Command::Inject(command) => inject::run(&command),
         Command::Inspect(command) => inspect::run(&command, program),
         Command::Kubeconfig(command) => kubeconfig::run(&command, program),
         Command::List(command) => list::run(&command, program),
         Command::Logs(command) => logs::logs(&command, program),
         Command::MachineConfig(args) => gen_config::machine_config(&args.command),
         Command::Memory(command) => system::memory(&command, program),
+        Command::Meta(command) => machine::meta(&command, program),
         Command::Mounts(command) => system::mounts(&command, program),
         Command::Netstat(command) => netstat::run(&command, program),
         Command::Patch(command) => edit::patch(&command, program),
@@ -83,13 +101,16 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Reboot(command) => actions::reboot(&command, program),
         Command::Reset(command) => actions::reset(&command, program),
         Command::Restart(command) => stats::restart(&command, program),
+        Command::Rollback(command) => machine::rollback(&command, program),
         Command::Service(command) => service::run(&command, program),
         Command::Shutdown(command) => actions::shutdown(&command, program),
         Command::Stats(command) => stats::run(&command, program),
         Command::Time(command) => time::run(&command, program),
+        Command::Upgrade(command) => machine::upgrade(&command, program),
         Command::Usage(command) => usage::run(&command, program),
         Command::Validate(args) => validate::run(&args),
         Command::Version(command) => version::run(&command, program),
+        Command::Wipe(command) => machine::wipe(&command, program),
     }
 }
 
@@ -98,35 +119,17 @@ fn image(command: &Image, program: Program) -> Result<()> {
         ImageAction::List { namespace } => images::list(&command.client, program, namespace),
         ImageAction::Pull { image, namespace } => images::pull(&command.client, program, image, namespace),
         ImageAction::Remove { image, namespace } => images::remove(&command.client, program, image, namespace),
-        ImageAction::K8sBundle { k8s_version } => {
-            use config::images as i;
-            let kubernetes = [
-                i::KUBELET_REPOSITORY,
-                i::API_SERVER_REPOSITORY,
-                i::CONTROLLER_MANAGER_REPOSITORY,
-                i::SCHEDULER_REPOSITORY,
-                i::PROXY_REPOSITORY,
-            ];
-            let mut all = vec![
-                i::FLANNEL.to_owned(),
-                i::COREDNS.to_owned(),
-                i::ETCD.to_owned(),
-                i::PAUSE.to_owned(),
-            ];
-            all.extend(kubernetes.map(|repository| i::at_version(repository, k8s_version)));
-            Ok(output::print(
-                &all.iter().map(|image| format!("{image}\n")).collect::<String>(),
-            )?)
-        }
+        ImageAction::K8sBundle(versions) => Ok(output::print(&bundles::kubernetes(versions))?),
+        ImageAction::TalosBundle {
+            talos_version,
+            extensions,
+            overlays,
+        } => Ok(output::print(&bundles::system(talos_version, *extensions, *overlays))?),
     }
 }
 
 fn completion(shell: clap_complete::Shell, program: Program) -> Result<()> {
-    let name = match program {
-        Program::Keelctl => "keelctl",
-        Program::Talosctl => "talosctl",
-    };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut crate::cli::command(), name, &mut script);
+    clap_complete::generate(shell, &mut crate::cli::command(), program.name(), &mut script);
     Ok(output::print_bytes(&script)?)
 }

@@ -12,7 +12,7 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::Service;
 use crate::output::age::{ago, timestamp};
-use crate::output::{print, table::Table};
+use crate::output::{paint::Paint, print, table::Table};
 use crate::session::{Session, block};
 
 /// Runs `service [ID [ACTION]]`.
@@ -41,11 +41,11 @@ async fn all(session: &Session) -> Result<()> {
     let (answers, failures) = session
         .each(async |client| Ok(services(client.machine().service_list(()).await?.into_inner())))
         .await;
-    print(&list_table(&answers, SystemTime::now()))?;
+    print(&list_table(&answers, SystemTime::now()).render_with(Paint::stdout()))?;
     failures.into_result()
 }
 
-fn list_table(answers: &[(String, Vec<ServiceInfo>)], now: SystemTime) -> String {
+fn list_table(answers: &[(String, Vec<ServiceInfo>)], now: SystemTime) -> Table {
     let mut table = Table::new(["NODE", "SERVICE", "STATE", "HEALTH", "LAST CHANGE", "LAST EVENT"]);
     for (node, services) in answers {
         for service in services {
@@ -55,7 +55,7 @@ fn list_table(answers: &[(String, Vec<ServiceInfo>)], now: SystemTime) -> String
             table.row([node, &service.id, &service.state, health(service), &change, message]);
         }
     }
-    table.render()
+    table
 }
 
 async fn one(session: &Session, id: &str) -> Result<()> {
@@ -223,7 +223,10 @@ mod tests {
             good("machined", 71),
             good("trustd", 55),
         ];
-        assert_eq!(list_table(&[("127.0.0.1".into(), services)], now()), vector("service"));
+        assert_eq!(
+            list_table(&[("127.0.0.1".into(), services)], now()).render(),
+            vector("service")
+        );
     }
 
     #[test]

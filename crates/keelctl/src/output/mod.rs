@@ -3,6 +3,7 @@
 pub mod age;
 pub mod document;
 pub mod jsonpath;
+pub mod paint;
 pub mod size;
 pub mod table;
 
@@ -11,11 +12,6 @@ use std::io::{self, IsTerminal as _, Write};
 /// Standard output as it is: whether it is a terminal decides about colours and progress.
 pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
-}
-
-/// Whether colours may be used: standard error is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
-pub fn colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Writes text to standard output and flushes it. An error (a closed pipe) is the caller's to return.

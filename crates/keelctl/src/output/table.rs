@@ -1,6 +1,8 @@
 //! Columns aligned with spaces, three of them between the widest cell and the next column. The last cell of a line is
 //! not padded, so a line ends where its text ends (or, if the last cell is empty, after the padding before it).
 
+use super::paint::Paint;
+
 /// Spaces between columns.
 const PADDING: usize = 3;
 
@@ -42,11 +44,28 @@ impl Table {
 
     /// The table as text, every row ending in a line break.
     pub fn render(&self) -> String {
+        self.render_with(Paint::none())
+    }
+
+    /// The table for people: the heading stands out, and cells below `STATE` and `HEALTH` have the colour of what they
+    /// say.
+    pub fn render_with(&self, paint: Paint) -> String {
         let mut widths = self.widths.clone();
         for row in &self.rows {
             widths.grow(row);
         }
-        self.rows.iter().map(|row| widths.render(row)).collect()
+        let says = |column: usize| {
+            let heading = self.rows.first().and_then(|heading| heading.get(column));
+            heading.is_some_and(|heading| heading == "STATE" || heading == "HEALTH")
+        };
+        let line = |(index, row): (usize, &Vec<String>)| {
+            widths.render_as(row, |column, cell| match index {
+                0 => paint.heading(cell),
+                _ if says(column) => paint.state(cell),
+                _ => cell.to_owned(),
+            })
+        };
+        self.rows.iter().enumerate().map(line).collect()
     }
 }
 
@@ -80,9 +99,14 @@ impl Widths {
 
     /// One row as a line.
     pub fn render(&self, row: &[String]) -> String {
+        self.render_as(row, |_, cell| cell.to_owned())
+    }
+
+    /// One row as a line, with cells that are shown in another way (which takes as much room) by their column.
+    fn render_as(&self, row: &[String], show: impl Fn(usize, &str) -> String) -> String {
         let mut line = String::new();
         for (index, cell) in row.iter().enumerate() {
-            line.push_str(cell);
+            line.push_str(&show(index, cell));
             if index + 1 < row.len() {
                 let width = self.columns.get(index).copied().unwrap_or_default() + self.padding;
                 line.extend(std::iter::repeat_n(' ', width - cell.chars().count().min(width)));

@@ -1,20 +1,21 @@
 //! `cluster create`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use api::client::{Client, ClientOptions};
 use api::proto::machine::BootstrapRequest;
 use config::patch::Patch;
 use pki::clientconfig::ClientConfig;
 use pki::tls;
 use provision::{
-    ConfigOptions, CreateOptions, DockerImage, DockerOptions, Plan, PortMapping, Provider, Resources, Role,
+    ConfigOptions, CreateOptions, DockerImage, DockerOptions, Generated, Plan, PortMapping, Provider, Resources, Role,
 };
 use tonic::Code;
 
-use super::{DOCKER, tell};
+use super::unfinished::{Creation, Ending, Stage};
+use super::{DOCKER, dist, tell};
 use crate::Program;
 use crate::cli::cluster::Create;
 use crate::cli::common::ClientFlags;
@@ -28,7 +29,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs `cluster create`.
 pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Result<()> {
-    let deadline = Instant::now() + args.wait_timeout;
     let mut plan = Plan::new(options(name, state.clone(), args)?)?;
     let generated = if args.skip_injecting_config {
         None
@@ -43,48 +43,79 @@ pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Resul
             .collect::<Vec<_>>()
     };
     let (controlplanes, workers) = (addresses(Role::ControlPlane), addresses(Role::Worker));
-    block(async {
-        // A cluster that exists keeps its context, and one that failed half way gets one, so that it can be looked into.
-        let existed = provision::show(&state, name).is_ok();
-        let created = provision::create(plan, &tell).await;
-        let made = created.is_ok() || (!existed && provision::show(&state, name).is_ok());
-        let client_file = match &generated {
-            Some(generated) if made => Some(merge_client(&generated.client, &controlplanes, args, program)?),
-            _ => None,
+    let creation = Creation::begin(name, &state, program);
+    let done = block(async {
+        let mut ending = Ending::listen()?;
+        let nodes = Nodes {
+            control_planes: controlplanes,
+            workers,
         };
-        let cluster = created?;
-        let (Some(generated), Some(client_file), Some(first)) = (generated, client_file, controlplanes.first()) else {
-            note("the nodes wait for their configuration (apply-config --insecure)");
-            return Ok(());
+        tokio::select! {
+            result = make(plan, generated, nodes, args, &creation) => result,
+            interrupted = ending.asked() => Err(interrupted.into()),
+        }
+    });
+    done.map_err(|error| creation.failed(error))
+}
+
+/// Makes the nodes and waits for the cluster on them.
+async fn make(
+    plan: Plan,
+    generated: Option<Generated>,
+    nodes: Nodes,
+    args: &Create,
+    creation: &Creation<'_>,
+) -> Result<()> {
+    let deadline = Instant::now() + args.wait_timeout;
+    let created = provision::create(plan, &tell).await;
+    // A cluster that exists keeps its context, and one that failed half way gets one, so that it can be looked into.
+    let made = created.is_ok() || creation.made_something();
+    let client_file = match &generated {
+        Some(generated) if made => Some(merge_client(
+            &generated.client,
+            &nodes.control_planes,
+            args,
+            creation.program,
+        )?),
+        _ => None,
+    };
+    let cluster = created?;
+    let (Some(generated), Some(client_file), Some(first)) = (generated, client_file, nodes.control_planes.first())
+    else {
+        note("the nodes wait for their configuration (apply-config --insecure)");
+        return Ok(());
+    };
+    if args.talosconfig_destination.is_some() {
+        creation.client_file(&client_file);
+    }
+    creation.reached(Stage::Bootstrap);
+    let target = connect(&generated.client, first)?;
+    note(&format!("bootstrapping etcd on {first}"));
+    bootstrap(&target.client, deadline).await?;
+    if args.wait {
+        creation.reached(Stage::Health);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let scope = if args.skip_k8s_node_readiness_check {
+            Scope::ControlPlane
+        } else {
+            Scope::Cluster
         };
-        let target = connect(&generated.client, first)?;
-        note(&format!("bootstrapping etcd on {first}"));
-        bootstrap(&target.client, deadline).await?;
-        if args.wait {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let nodes = Nodes {
-                control_planes: controlplanes.clone(),
-                workers,
-            };
-            let scope = if args.skip_k8s_node_readiness_check {
-                Scope::ControlPlane
-            } else {
-                Scope::Cluster
-            };
-            health::check(&target, nodes, None, left, true, scope).await?;
-        }
-        if !args.skip_kubeconfig {
-            let text = fetch_kubeconfig(&target, deadline).await?;
-            let path = kubeconfig::replace_in_default(&text)?;
-            note(&format!("merged the kubeconfig into {}", path.display()));
-        }
-        note(&format!(
-            "cluster \"{name}\" is up; client configuration: {}",
-            client_file.display()
-        ));
-        super::print(&super::describe(&cluster))?;
-        Ok(())
-    })
+        let healthy = health::check(&target, nodes, None, left, true, scope).await;
+        healthy.with_context(|| format!("wait for the cluster (--wait-timeout {:?})", args.wait_timeout))?;
+    }
+    if !args.skip_kubeconfig {
+        creation.reached(Stage::Kubeconfig);
+        let text = fetch_kubeconfig(&target, deadline).await?;
+        let path = kubeconfig::replace_in_default(&text)?;
+        note(&format!("merged the kubeconfig into {}", path.display()));
+    }
+    note(&format!(
+        "cluster \"{}\" is up; client configuration: {}",
+        cluster.name,
+        client_file.display()
+    ));
+    super::print(&super::describe(&cluster))?;
+    Ok(())
 }
 
 fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
@@ -92,7 +123,7 @@ fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
     if !docker && (args.image.is_some() || !args.mount.is_empty()) {
         bail!("--image and --mount are for nodes in Docker (cluster create docker)");
     }
-    let dist = dist_folder(args.dist.as_deref());
+    let dist = dist::folder(args.dist.as_deref());
     // An image from a registry needs nothing that was built here.
     let dist = if args.image.is_some() { dist.ok() } else { Some(dist?) };
     let product = |name: &str| dist.as_ref().map(|dist| dist.join(name));
@@ -120,33 +151,19 @@ fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
         memory: args.memory_workers,
     };
     options.registry = product("images").filter(|layout| layout.join("index.json").exists());
+    // Somebody who names registries has the images there.
+    if let Some(layout) = options
+        .registry
+        .as_ref()
+        .filter(|_| args.registry_mirror.is_empty() && !args.skip_injecting_config)
+    {
+        dist::check_kubernetes(layout, &args.kubernetes_version)?;
+    }
     for port in &args.exposed_ports {
         options.ports.push(PortMapping::parse(port, args.host_ip)?);
     }
     options.wait_timeout = args.wait_timeout;
     Ok(options)
-}
-
-/// The folder that was named, else the one this program is in, else `dist` here.
-fn dist_folder(flag: Option<&str>) -> Result<PathBuf> {
-    if let Some(path) = flag {
-        return Ok(path.into());
-    }
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|exe| exe.parent().map(Path::to_owned));
-    let places: Vec<PathBuf> = beside.into_iter().chain([PathBuf::from("dist")]).collect();
-    match places.iter().find(|place| place.join("rootfs.sqsh").exists()) {
-        Some(place) => Ok(place.clone()),
-        None => bail!(
-            "there is no built distribution (rootfs.sqsh) in {}: build it (cargo xtask dist) or name its folder with --dist",
-            places
-                .iter()
-                .map(|place| place.display().to_string())
-                .collect::<Vec<_>>()
-                .join(" or ")
-        ),
-    }
 }
 
 fn config_options(args: &Create) -> Result<ConfigOptions> {

@@ -1,6 +1,8 @@
 //! `cluster create|show|destroy`: local clusters of namespaces or containers on this machine.
 
 mod create;
+mod dist;
+mod unfinished;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use crate::Program;
 use crate::cli::cluster::{Cluster, ClusterAction};
 use crate::cli::common::ClientFlags;
 use crate::commands::{NotImplemented, client_config};
-use crate::output::{note, print, size, table::Table};
+use crate::output::{note, paint::Paint, print, size, table::Table};
 use crate::session::block;
 
 /// Runs `cluster ACTION`.
@@ -70,7 +72,7 @@ const DOCKER: &str = "docker";
 fn check_provisioner(name: &str, action: &str) -> Result<()> {
     match name {
         NATIVE | DOCKER => Ok(()),
-        "qemu" => Err(NotImplemented(format!("cluster {action} with provisioner {name}")).into()),
+        "qemu" => Err(NotImplemented::new(format!("cluster {action} with provisioner {name}")).into()),
         other => bail!("provisioner \"{other}\" is not known (native, docker or qemu)"),
     }
 }
@@ -122,7 +124,7 @@ fn describe(cluster: &Found) -> String {
             node.status.phase.name(),
         ]);
     }
-    let mut text = format!("{}\nNODES:\n\n{}", head.render(), nodes.render());
+    let mut text = format!("{}\nNODES:\n\n{}", head.render(), nodes.render_with(Paint::stdout()));
     if !cluster.complete {
         text.push_str("\nThe cluster is not complete: its creation failed or still goes on.\n");
     }

@@ -1,6 +1,7 @@
 //! `get`: resources of nodes.
 
 mod history;
+mod known;
 mod print;
 mod types;
 mod watch;

@@ -7,6 +7,7 @@ use super::types::Definition;
 use crate::output::age::{rfc3339, timestamp};
 use crate::output::document::{Document, Metadata};
 use crate::output::jsonpath::Template;
+use crate::output::paint::Paint;
 use crate::output::print;
 use crate::output::table::Widths;
 
@@ -136,7 +137,19 @@ impl Printer {
     }
 
     fn flush_rows(&mut self) -> Result<()> {
-        let lines: String = self.rows.drain(..).map(|row| self.widths.render(&row)).collect();
+        let (paint, watch, widths) = (Paint::stdout(), self.watch, &self.widths);
+        let line = |row: Vec<String>| {
+            let line = widths.render(&row);
+            let text = line.trim_end_matches('\n');
+            let shown = match row.get(1).map(String::as_str) {
+                _ if row.first().is_some_and(|cell| cell == "NODE") => paint.heading(text),
+                Some("+") if watch => paint.good(text),
+                Some("-") if watch => paint.bad(text),
+                _ => return line,
+            };
+            shown + "\n"
+        };
+        let lines: String = self.rows.drain(..).map(line).collect();
         Ok(print(&lines)?)
     }
 

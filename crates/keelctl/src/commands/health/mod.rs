@@ -4,7 +4,6 @@ mod checks;
 mod kube;
 mod view;
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -17,6 +16,7 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::Health;
 use crate::commands::NotImplemented;
+use crate::output::{note, paint::Paint};
 use crate::session::{Session, Target, block, failed};
 
 pub use checks::Scope;
@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(30);
 pub fn run(command: &Node<Health>, program: Program) -> Result<()> {
     let args = &command.args;
     if args.run_e2e {
-        return Err(NotImplemented("health --run-e2e".into()).into());
+        return Err(NotImplemented::new("health --run-e2e").into());
     }
     let mut nodes = Nodes {
         control_planes: args.control_plane_nodes.clone(),
@@ -74,10 +74,8 @@ pub async fn check(
     }
     let deadline = Instant::now() + wait;
     let view = view::View::open(target, nodes, endpoint, deadline).await?;
-    checks::all(&view, scope, deadline, &mut |line| {
-        let _ = writeln!(std::io::stderr(), "{line}"); // progress that nobody reads is not worth failing for
-    })
-    .await
+    // Progress that nobody reads is not worth failing for.
+    checks::all(&view, scope, deadline, &mut |line| note(&painted(&line))).await
 }
 
 enum Failure {
@@ -97,9 +95,19 @@ async fn server(client: &Client, request: HealthCheckRequest) -> Result<(), Fail
         if let Some(error) = progress.metadata.filter(|metadata| !metadata.error.is_empty()) {
             return Err(Failure::Other(anyhow::anyhow!("healthcheck error: {}", error.error)));
         }
-        writeln!(std::io::stderr(), "{}", progress.message).map_err(|error| Failure::Other(error.into()))?;
+        note(&painted(&progress.message));
     }
     Ok(())
+}
+
+/// Progress in colours: `waiting for X: OK` or what it waits for.
+fn painted(line: &str) -> String {
+    let paint = Paint::stderr();
+    match line.strip_suffix("OK") {
+        Some(rest) => format!("{rest}{}", paint.good("OK")),
+        None if line.ends_with("...") => line.to_owned(),
+        None => paint.waiting(line),
+    }
 }
 
 /// Fails with the reason if the condition does not hold.
