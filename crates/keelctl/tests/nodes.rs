@@ -29,7 +29,9 @@ impl Client {
             context: "demo".into(),
             contexts: BTreeMap::from([("demo".into(), context)]),
         };
-        config.save(&home.path().join(".talos/config")).unwrap();
+        let path = home.path().join(".talos/config");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(path, config.encode().unwrap().expose()).unwrap();
         Self { home, server }
     }
 

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{CertAndKey, Error, Secret, base64_bytes, base64_secret, tokens};
+use crate::{CertAndKey, Error, Secret, base64_bytes, base64_secret};
 
 /// Environment variable that names the file.
 pub const ENVIRONMENT: &str = "TALOSCONFIG";
@@ -155,16 +153,6 @@ impl ClientConfig {
         }
     }
 
-    /// Writes the file so that only its owner can read it, and so that at any moment either the old or the new content
-    /// is there. Folders are made as needed.
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
-        save_atomically(path, self.encode()?.expose()).map_err(|source| Error::File {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        })
-    }
-
     /// The named context, or the current one.
     pub fn context(&self, name: Option<&str>) -> Result<&Context, Error> {
         let name = name.unwrap_or(&self.context);
@@ -236,32 +224,6 @@ pub fn default_path(environment: impl Fn(&str) -> Option<OsString>, names: &[&st
     all.iter().find(|path| path.exists()).or(all.first()).cloned()
 }
 
-fn save_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A symbolic link stays one: the file it points to is replaced.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let suffix = tokens::random_lowercase(8).map_err(std::io::Error::other)?;
-    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
-    name.push(format!(".{suffix}.tmp"));
-    let temporary = folder.join(name);
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, &path))
-        .and_then(|()| fs::File::open(folder)?.sync_all());
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary); // the first error is the one to report
-    }
-    written
-}
-
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
@@ -269,7 +231,6 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(des
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn with(names: &[(&str, &str)], current: &str) -> ClientConfig {
         ClientConfig {
@@ -312,31 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_file_is_private_and_reads_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/er/config");
+    fn what_is_encoded_reads_back() {
         let mut config = with(&[("a: b", "10.0.0.1")], "a: b");
         config.contexts.get_mut("a: b").unwrap().key = Secret::from("key");
-        config.save(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(ClientConfig::load(&path).unwrap(), config);
-        config.save(&path).unwrap();
-        assert_eq!(
-            fs::read_dir(path.parent().unwrap()).unwrap().count(),
-            1,
-            "no temporary file is left"
-        );
-    }
-
-    #[test]
-    fn a_symbolic_link_is_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
-        fs::write(&target, "").unwrap();
-        std::os::unix::fs::symlink(&target, &link).unwrap();
-        with(&[("x", "y")], "x").save(&link).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(ClientConfig::load(&target).unwrap().context, "x");
+        let text = String::from_utf8(config.encode().unwrap().expose().to_vec()).unwrap();
+        assert_eq!(ClientConfig::decode(&text).unwrap(), config);
     }
 
     #[test]

@@ -12,10 +12,26 @@ use crate::{Context, Result};
 
 static SEQUENCE: AtomicU64 = AtomicU64::new(0);
 
-/// Replaces `path` with `bytes`, mode `mode`: a reader, or a power cut, sees the old content or the new, never a mix.
+/// Who may do what with a file that is written. A plain number is [`Access::Exactly`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// These mode bits, whatever the umask: for files whose readers the system decides on.
+    Exactly(u32),
+    /// These mode bits without those in the umask of the process: for files of the person who started it.
+    UpToUmask(u32),
+}
+
+impl From<u32> for Access {
+    fn from(mode: u32) -> Self {
+        Access::Exactly(mode)
+    }
+}
+
+/// Replaces `path` with `bytes`: a reader, or a power cut, sees the old content or the new, never a mix.
 ///
-/// The bytes are written to a temporary file beside the target, synced, renamed over it, and the folder is synced.
-pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>, mode: u32) -> Result<()> {
+/// The bytes are written to a temporary file beside the target, synced, renamed over it, and the folder is synced. A
+/// symbolic link at `path` is replaced, not followed.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>, access: impl Into<Access>) -> Result<()> {
     let path = path.as_ref();
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
@@ -24,7 +40,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>, mode: u32) 
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!(".{name}.{}.{sequence}.tmp", std::process::id()));
-    let result = write_and_rename(&temporary, path, &folder, bytes.as_ref(), mode);
+    let result = write_and_rename(&temporary, path, &folder, bytes.as_ref(), access.into());
     if result.is_err() {
         // The target is untouched; what is left of the attempt has no use.
         let _ = std::fs::remove_file(&temporary);
@@ -32,16 +48,19 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>, mode: u32) 
     result
 }
 
-fn write_and_rename(temporary: &Path, path: &Path, folder: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+fn write_and_rename(temporary: &Path, path: &Path, folder: &Path, bytes: &[u8], access: Access) -> Result<()> {
+    let (Access::Exactly(mode) | Access::UpToUmask(mode)) = access;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(temporary)
         .doing(|| format!("create {}", temporary.display()))?;
-    // The umask took bits away from the mode given at creation.
-    rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(mode))
-        .doing(|| format!("set the mode of {}", temporary.display()))?;
+    if access == Access::Exactly(mode) {
+        // The umask took bits away from the mode given at creation.
+        rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(mode))
+            .doing(|| format!("set the mode of {}", temporary.display()))?;
+    }
     file.write_all(bytes)
         .doing(|| format!("write {}", temporary.display()))?;
     file.sync_all().doing(|| format!("sync {}", temporary.display()))?;
@@ -217,6 +236,17 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_a_person_gets_the_mode_that_the_umask_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, usual) = (folder.path().join("a"), folder.path().join("b"));
+        write_atomic(&path, b"one", Access::UpToUmask(0o666)).unwrap();
+        // What is made without a word about its mode has all bits but the umask's.
+        std::fs::write(&usual, b"one").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&usual));
     }
 
     #[test]

@@ -109,14 +109,14 @@ fn new(flags: &ClientFlags, program: Program, path: &str, roles: Vec<String>, tt
                 context.nodes.clone_from(&current.nodes);
             }
         }
-        Ok(config.save(Path::new(path))?)
+        files::write_client_config(Path::new(path), &config)
     })
 }
 
 fn change(path: &Path, edit: impl FnOnce(&mut ClientConfig) -> Result<()>) -> Result<()> {
     let mut config = ClientConfig::load_or_default(path)?;
     edit(&mut config)?;
-    Ok(config.save(path)?)
+    files::write_client_config(path, &config)
 }
 
 fn add(
@@ -253,7 +253,7 @@ fn remove(path: &Path, pattern: &str, dry_run: bool, noconfirm: bool) -> Result<
         print(&format!("removing context {name}\n"))?;
     }
     if !dry_run {
-        config.save(path)?;
+        files::write_client_config(path, &config)?;
     }
     Ok(())
 }

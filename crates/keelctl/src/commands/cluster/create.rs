@@ -19,6 +19,7 @@ use super::{DOCKER, dist, tell};
 use crate::Program;
 use crate::cli::cluster::Create;
 use crate::cli::common::ClientFlags;
+use crate::commands::files::write_client_config;
 use crate::commands::health::{self, Nodes, Scope};
 use crate::commands::{client_config, kubeconfig};
 use crate::output::note;
@@ -203,7 +204,7 @@ fn merge_client(client: &ClientConfig, controlplanes: &[String], args: &Create, 
             rename.from, rename.to
         ));
     }
-    config.save(&path)?;
+    write_client_config(&path, &config)?;
     Ok(path)
 }
 

@@ -15,6 +15,7 @@ use provision::{Cluster as Found, Event};
 use crate::Program;
 use crate::cli::cluster::{Cluster, ClusterAction};
 use crate::cli::common::ClientFlags;
+use crate::commands::files::write_client_config;
 use crate::commands::{NotImplemented, client_config};
 use crate::output::{note, paint::Paint, print, size, table::Table};
 use crate::session::block;
@@ -154,7 +155,7 @@ fn forget(cluster: &Found, program: Program) -> Result<()> {
     if config.context == cluster.name {
         config.context = config.contexts.keys().next().cloned().unwrap_or_default();
     }
-    Ok(config.save(&path)?)
+    write_client_config(&path, &config)
 }
 
 fn save_logs(cluster: &Found, path: &Path) -> Result<()> {
