@@ -11,9 +11,9 @@ use image::debian::Collection;
 use image::go::{BuiltComponent, Go};
 use image::{dist, sbom};
 
+use crate::graph;
 use crate::host;
 use crate::paths;
-use crate::policy;
 use crate::ui::Ui;
 
 /// What the command line says.
@@ -126,7 +126,7 @@ fn parts(ui: &Ui, options: &Options) -> Result<Option<Parts>> {
         let count = format!("{} packages", collection.packages.len());
         Ok((collection, Some(count)))
     })?;
-    let crates = ui.step("licences of crates", || Ok((crates_inside()?, Some(String::new()))))?;
+    let crates = ui.step("licences of crates", || Ok((graph::linked_into(&CRATES)?, Some(String::new()))))?;
     let parts = Parts {
         distro,
         go,
@@ -295,17 +295,6 @@ fn find_programs(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
         programs.insert(name.to_owned(), path);
     }
     Ok(programs)
-}
-
-/// Every crate linked into our programs.
-fn crates_inside() -> Result<Vec<sbom::Package>> {
-    let package = |krate: &policy::Crate| sbom::Package {
-        kind: sbom::Kind::Cargo,
-        name: krate.name.clone(),
-        version: krate.version.clone(),
-        licence: krate.licence.clone(),
-    };
-    Ok(policy::Graph::linked_into(&CRATES)?.crates().map(package).collect())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! `lint`: formatting, clippy, and which crates may be used.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::ui::Ui;
-use crate::{host, paths, policy};
+use crate::{deny, host, paths};
 
 /// Checks everything that needs no tests.
 pub fn run(ui: &Ui) -> Result<()> {
@@ -15,13 +15,6 @@ pub fn run(ui: &Ui) -> Result<()> {
 pub fn text(ui: &Ui) -> Result<()> {
     ui.step("formatting", || {
         host::quiet(host::cargo().args(["fmt", "--all", "--check"]))?;
-        Ok(((), Some(String::new())))
-    })?;
-    ui.step("licences and banned crates", || {
-        let violations = policy::Graph::workspace()?.violations(&policy::Policy::load()?);
-        if !violations.is_empty() {
-            bail!("{}", violations.join("\n"));
-        }
         Ok(((), Some(String::new())))
     })
 }
@@ -43,31 +36,5 @@ pub fn code(ui: &Ui) -> Result<()> {
         host::quiet(cargo.env("CARGO_TARGET_DIR", &target))?;
         Ok(((), Some(String::new())))
     })?;
-    deny(ui)
-}
-
-/// cargo-deny looks at sources, duplicates and known vulnerabilities too, where it is installed.
-fn deny(ui: &Ui) -> Result<()> {
-    let installed = host::cargo()
-        .args(["deny", "--version"])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !installed {
-        ui.say("  · cargo-deny is not installed: known vulnerabilities are not looked up (cargo install cargo-deny)");
-        return Ok(());
-    }
-    ui.step("cargo deny", || {
-        host::quiet(host::cargo().args(["deny", "check", "licenses", "bans", "sources"]))?;
-        Ok(((), Some(String::new())))
-    })?;
-    let advisories = host::quiet(host::cargo().args(["deny", "check", "advisories"]));
-    match advisories {
-        Ok(_) => Ok(()),
-        // The list of vulnerabilities is a git repository, which not every machine can reach.
-        Err(error) if format!("{error:#}").contains("failed to fetch advisory database") => {
-            ui.say("  · the list of known vulnerabilities cannot be reached: not checked");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
+    deny::run(ui)
 }

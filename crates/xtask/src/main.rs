@@ -2,12 +2,13 @@
 
 mod bench;
 mod cluster;
+mod deny;
 mod dist;
 mod engine;
+mod graph;
 mod host;
 mod lint;
 mod paths;
-mod policy;
 mod reproduce;
 mod tests;
 mod ui;
@@ -24,7 +25,7 @@ cargo xtask COMMAND
   dist    build everything into dist/
   test    everything needed, then all tests, unit to end-to-end
   engine  the Docker engine that end-to-end tests start, for running them by hand
-  lint    formatting, clippy, licences and banned crates
+  lint    formatting, clippy, licences, sources and known vulnerabilities of crates
   bench   measurements: [cluster|client|discovery|all]; prints a table and writes dist/bench.json
 
 options
