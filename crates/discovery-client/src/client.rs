@@ -24,6 +24,9 @@ use crate::view::{Peer, Problem, View};
 const ENDPOINTS: usize = 64;
 /// Messages of a watch: the first one may have a whole cluster of the largest size.
 const MESSAGE: usize = 8 * 1024 * 1024;
+/// How long others stay known that a service does not show after it was connected to again. One that lost its state is
+/// told by each node when that connects again, which is tried at least every 40 s.
+const GRACE: Duration = Duration::from_secs(2 * 60);
 /// How often one hello may lead to another service.
 const REDIRECTS: usize = 4;
 
@@ -73,7 +76,8 @@ pub struct Announcement {
 /// What a node knows of others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Discovered {
-    /// The others by affiliate id. Kept while the service cannot be reached.
+    /// The others by affiliate id. Kept while the service cannot be reached, and for two minutes after it came back
+    /// without knowing them.
     pub peers: BTreeMap<String, Peer>,
     /// What the service showed and is not believed, by affiliate id.
     pub problems: BTreeMap<String, Problem>,
@@ -219,6 +223,7 @@ impl Node {
             found.public_address = address;
         });
         self.tell();
+        let patience = Instant::now() + GRACE;
         let mut renewal = Instant::now() + schedule::renewal(self.options.ttl, fraction(random));
         loop {
             tokio::select! {
@@ -235,6 +240,10 @@ impl Node {
                 Ok(()) = say.changed() => {
                     let announcement = say.borrow_and_update().clone();
                     self.announce(&mut service, random, &announcement).await?;
+                }
+                () = sleep_until(patience), if self.view.has_missing() => {
+                    self.view.drop_missing();
+                    self.tell();
                 }
                 () = sleep_until(renewal) => {
                     let announcement = say.borrow().clone();

@@ -5,7 +5,7 @@
 //! something new only by having seen what came between: a node seals anew only when it has something new to say, so
 //! bytes that were replaced before must not come back.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -59,6 +59,8 @@ pub struct View {
     own: String,
     peers: BTreeMap<String, Peer>,
     problems: BTreeMap<String, Problem>,
+    /// Others that were known before the last watch began, and that it has not shown.
+    missing: BTreeSet<String>,
     /// The digest of what each one says, and of what it said before.
     said: HashMap<String, (Digest, VecDeque<Digest>)>,
 }
@@ -71,6 +73,7 @@ impl View {
             own,
             peers: BTreeMap::new(),
             problems: BTreeMap::new(),
+            missing: BTreeSet::new(),
             said: HashMap::new(),
         }
     }
@@ -85,17 +88,31 @@ impl View {
         &self.problems
     }
 
-    /// The first message of a watch: this is all there is.
+    /// The first message of a watch: this is all that the service knows. Others that it does not know (any more) stay
+    /// until [`View::drop_missing`]: a service that lost its state is told again soon.
     pub fn replace(&mut self, message: &server::WatchResponse) {
         let there = |id: &String| message.affiliates.iter().any(|affiliate| affiliate.id == *id);
-        self.peers.retain(|id, _| there(id));
+        self.missing = self.peers.keys().filter(|id| !there(id)).cloned().collect();
         self.problems.retain(|id, _| there(id));
         self.change(message);
+    }
+
+    /// Whether others are known that the service has not shown since the watch began.
+    pub fn has_missing(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
+    /// Forgets those others.
+    pub fn drop_missing(&mut self) {
+        for id in std::mem::take(&mut self.missing) {
+            self.peers.remove(&id);
+        }
     }
 
     /// A later message.
     pub fn change(&mut self, message: &server::WatchResponse) {
         for affiliate in &message.affiliates {
+            self.missing.remove(&affiliate.id);
             if message.deleted {
                 self.peers.remove(&affiliate.id);
                 self.problems.remove(&affiliate.id);
@@ -218,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_known_until_they_are_deleted_or_a_new_watch_does_not_show_them() {
+    fn others_are_known_until_they_are_deleted_or_missing_for_too_long() {
         let mut view = view();
         let (a, b) = (shown("a", "a", 1, 1), shown("b", "b", 1, 1));
         view.replace(&message(&[a.clone(), b.clone(), shown("own", "own", 1, 1)], false));
@@ -227,9 +244,15 @@ mod tests {
         assert_eq!(hostnames(&view), ["a-2", "b-1"]);
         view.change(&message(std::slice::from_ref(&b), true));
         assert_eq!(hostnames(&view), ["a-2"]);
-        view.replace(&message(&[b], false));
+        // A new watch of a service that knows less: who was known stays until the patience ends, or comes back.
+        view.replace(&message(std::slice::from_ref(&b), false));
+        assert_eq!(hostnames(&view), ["a-2", "b-1"]);
+        view.replace(&message(&[], false));
+        view.change(&message(std::slice::from_ref(&b), false));
+        assert!(view.has_missing());
+        view.drop_missing();
         assert_eq!(hostnames(&view), ["b-1"]);
-        assert!(view.problems().is_empty());
+        assert!(!view.has_missing() && view.problems().is_empty());
     }
 
     #[test]
