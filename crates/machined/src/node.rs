@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::boot::platform::Environment;
 use crate::clients::cri::Cri;
+use crate::controllers::discovery_service::Way;
 use crate::events::Events;
 use crate::logs::Logs;
 use crate::machine_config;
@@ -36,6 +37,8 @@ pub struct Node {
     pub cri: Cri,
     /// How the node itself pulls images; none before the registry configuration is known.
     pub puller: watch::Receiver<Option<Arc<Puller>>>,
+    /// The way to the discovery service.
+    pub discovery: Way,
     /// What the platform told us.
     pub environment: Arc<Environment>,
     /// One configuration change at a time.

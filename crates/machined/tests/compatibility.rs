@@ -59,6 +59,7 @@ fn node(folder: &Path) -> Node {
     let cri = Cri::new(&folder.join("containerd.sock"));
     let world = World {
         distribution: controllers::trust::Distribution::of(""),
+        discovery: controllers::discovery_service::Way::new(controllers::trust::Distribution::of("")),
         verbosity: Arc::new(|_| {}),
         supervisor: supervisor.clone(),
         events: events.clone(),
@@ -69,6 +70,7 @@ fn node(folder: &Path) -> Node {
     };
     Node {
         store,
+        discovery: world.discovery.clone(),
         controllers: controllers::graph(&world).build().unwrap(),
         supervisor,
         events,

@@ -94,6 +94,7 @@ fn controllers(folder: &Path) -> Controllers {
         cri: Cri::new(&folder.join("containerd.sock")),
         state: folder.to_owned(),
         distribution: trust::Distribution::of(""),
+        discovery: controllers::discovery_service::Way::new(trust::Distribution::of("")),
         verbosity: Arc::new(|_| {}),
     };
     controllers::graph(&world).build().unwrap()

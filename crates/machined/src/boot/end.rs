@@ -17,6 +17,9 @@ use crate::sequence::{Ending, Phase, Request, Sequence};
 const PODS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long leaving the cluster may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long it may take to leave the discovery service. A node that cannot reach it is listed there until what it said
+/// last expires, which is no reason to wait longer.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(5);
 /// Services in the order they end: what depends on others first.
 const SERVICES: &[&str] = &["kubelet", "etcd", "containerd", "trustd", "apid"];
 /// Folders that a reset empties.
@@ -106,7 +109,20 @@ async fn run(node: &Node, phase: Phase) -> anyhow::Result<()> {
             node.supervisor.stop(SERVICES).await;
             Ok(())
         }
+        Phase::LeaveDiscovery => {
+            leave_discovery(node).await;
+            Ok(())
+        }
         Phase::Wipe => wipe(),
+    }
+}
+
+/// That the service cannot be reached is told, and is no failure of the sequence.
+async fn leave_discovery(node: &Node) {
+    let left = tokio::time::timeout(FORGET_TIMEOUT, node.discovery.leave(&node.store)).await;
+    let left = left.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {FORGET_TIMEOUT:?}")));
+    if let Err(error) = left {
+        tracing::warn!("others list this node for up to half an hour: leave the discovery service: {error:#}");
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients::cri::Cri;
+use crate::controllers::discovery_service::Way;
 use crate::controllers::{self, containerd};
 use crate::events::Events;
 use crate::logs::Logs;
@@ -80,6 +81,8 @@ async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
     let supervisor = Supervisor::new(runner, events.clone(), logs.clone());
     let (sequencer, mut requests) = Sequencer::new(events.clone());
     let cri = Cri::new(Path::new(containerd::SOCKET));
+    let distribution = controllers::trust::Distribution::read();
+    let discovery = Way::new(distribution.clone());
     let world = controllers::World {
         supervisor: supervisor.clone(),
         events: events.clone(),
@@ -87,7 +90,8 @@ async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
         puller,
         cri: cri.clone(),
         state: STATE.into(),
-        distribution: controllers::trust::Distribution::read(),
+        distribution,
+        discovery: discovery.clone(),
         verbosity,
     };
     let controllers = controllers::graph(&world)
@@ -103,6 +107,7 @@ async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
         sequencer,
         cri,
         puller: pulling,
+        discovery,
         environment: Arc::new(environment),
         apply_lock: Arc::default(),
         cancel: CancellationToken::new(),

@@ -1,15 +1,31 @@
 //! Who else is in the cluster: this node's own description, those of others, and what follows from them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use resource::types::Bytes;
 use resource::{All, One, Outputs};
 
 use crate::machine_config::parsed;
-use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity, Info, Member};
+use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity, Info, KubeSpanAffiliate, Member};
 use crate::resources::config::{MachineConfig, MachineKind, MachineType as MachineTypeResource};
 use crate::resources::k8s::{Endpoint, KubePrismConfig, KubePrismEndpoint, KubePrismEndpoints, Nodename};
 use crate::resources::network::{HostnameStatus, NodeAddress};
+
+/// The namespace of what each registry says, before it is put together.
+pub const RAW: &str = "cluster-raw";
+resource::scope!(
+    /// What each registry says.
+    pub ClusterRaw = RAW
+);
+/// How the ids of what Kubernetes says begin; the node's id follows.
+pub const KUBERNETES: &str = "k8s/";
+/// How the ids of what the discovery service says begin; the node's id follows.
+pub const SERVICE: &str = "service/";
 
 /// The cluster's identity.
 pub fn info(config: One<MachineConfig>) -> anyhow::Result<Outputs<Info>> {
@@ -21,33 +37,84 @@ pub fn info(config: One<MachineConfig>) -> anyhow::Result<Outputs<Info>> {
     Ok(Outputs::one("current", info))
 }
 
-/// How the node finds others.
+/// How the node finds others. What concerns the service is told only while it is used.
 pub fn discovery_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<DiscoveryConfig>> {
     let config = parsed(&config)?;
-    let Some(cluster) = config.cluster() else {
+    if config.cluster().is_none() {
         return Ok(Outputs::none());
+    }
+    let discovery = config::view::discovery(&config);
+    let mut wanted = DiscoveryConfig {
+        discovery_enabled: discovery.enabled,
+        registry_kubernetes_enabled: discovery.kubernetes,
+        registry_service_enabled: discovery.service.is_some(),
+        service_cluster_id: discovery.cluster_id,
+        ..DiscoveryConfig::default()
     };
-    let discovery = cluster.discovery.as_ref();
-    let enabled = discovery.and_then(|d| d.enabled).unwrap_or_default();
-    let registries = discovery.and_then(|d| d.registries.as_ref());
-    let kubernetes_off = registries
-        .and_then(|r| r.kubernetes.as_ref())
-        .and_then(|k| k.disabled)
-        .unwrap_or_default();
-    let service = registries.and_then(|r| r.service.as_ref());
-    let service_off = service.and_then(|s| s.disabled).unwrap_or_default();
-    let endpoint = service.and_then(|s| s.endpoint.clone()).unwrap_or_default();
-    Ok(Outputs::one(
-        "cluster",
-        DiscoveryConfig {
-            discovery_enabled: enabled,
-            registry_kubernetes_enabled: enabled && !kubernetes_off,
-            registry_service_enabled: enabled && !service_off,
-            service_endpoint: endpoint,
-            service_cluster_id: cluster.id.clone().unwrap_or_default(),
-            ..DiscoveryConfig::default()
-        },
-    ))
+    if let Some(url) = &discovery.service {
+        (wanted.service_endpoint, wanted.service_endpoint_insecure) = endpoint(url)?;
+        let key = BASE64.decode(discovery.cluster_secret.expose());
+        wanted.service_encryption_key = Bytes(key.context("read cluster.secret: it is not base64")?);
+    }
+    Ok(Outputs::one("cluster", wanted))
+}
+
+/// Host and port of a service's URL, and whether the connection is without TLS.
+fn endpoint(url: &str) -> anyhow::Result<(String, bool)> {
+    let what = || format!("use {url:?} as the discovery service (write https://HOST[:PORT] or http://HOST[:PORT])");
+    let uri: http::Uri = url.trim().parse().with_context(what)?;
+    let insecure = match uri.scheme_str() {
+        Some("https") => false,
+        Some("http" | "grpc") => true,
+        _ => anyhow::bail!(what()),
+    };
+    let host = uri.host().filter(|host| !host.is_empty()).with_context(what)?;
+    let port = uri.port_u16().unwrap_or(if insecure { 80 } else { 443 });
+    Ok((format!("{host}:{port}"), insecure))
+}
+
+/// One affiliate of all that the registries say of a node. The service's word counts more: a node says it itself, sealed
+/// with the cluster's secret. What it leaves open is taken from Kubernetes.
+pub fn merged(identity: One<Identity>, raw: All<Affiliate, ClusterRaw>) -> Outputs<Affiliate> {
+    let (service, others): (Vec<_>, Vec<_>) = raw.iter().partition(|(id, _)| id.starts_with(SERVICE));
+    let mut nodes: BTreeMap<String, Affiliate> = BTreeMap::new();
+    for (_, said) in service.into_iter().chain(others) {
+        // What this node is it knows better than a registry.
+        if said.node_id == identity.node_id {
+            continue;
+        }
+        match nodes.entry(said.node_id.clone()) {
+            Entry::Vacant(entry) => drop(entry.insert(said.clone())),
+            Entry::Occupied(mut entry) => complete(entry.get_mut(), said),
+        }
+    }
+    nodes.into_iter().collect()
+}
+
+/// Adds to an affiliate what it lacks and another registry knows.
+fn complete(affiliate: &mut Affiliate, other: &Affiliate) {
+    let fill = |text: &mut String, other: &String| {
+        if text.is_empty() {
+            text.clone_from(other);
+        }
+    };
+    fill(&mut affiliate.hostname, &other.hostname);
+    fill(&mut affiliate.nodename, &other.nodename);
+    fill(&mut affiliate.operating_system, &other.operating_system);
+    for address in &other.addresses {
+        if !affiliate.addresses.contains(address) {
+            affiliate.addresses.push(*address);
+        }
+    }
+    if affiliate.machine_type == MachineKind::Unknown {
+        affiliate.machine_type = other.machine_type;
+    }
+    if affiliate.kubespan == KubeSpanAffiliate::default() {
+        affiliate.kubespan = other.kubespan.clone();
+    }
+    if affiliate.control_plane.is_none() {
+        affiliate.control_plane.clone_from(&other.control_plane);
+    }
 }
 
 /// This node as it describes itself to others.
@@ -193,4 +260,76 @@ pub fn kube_prism_config(
         endpoints: endpoints.endpoints.clone(),
     };
     Ok(Outputs::one("k8s-loadbalancer-config", config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn affiliate(id: &str, hostname: &str, addresses: &[&str]) -> Affiliate {
+        Affiliate {
+            node_id: id.to_owned(),
+            hostname: hostname.to_owned(),
+            addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+            ..Affiliate::default()
+        }
+    }
+
+    fn own(id: &str) -> One<Identity> {
+        One::from(Identity { node_id: id.to_owned() })
+    }
+
+    #[test]
+    fn what_registries_say_of_a_node_becomes_one_affiliate() {
+        let kubernetes = Affiliate {
+            nodename: "w1".to_owned(),
+            machine_type: MachineKind::Worker,
+            ..affiliate("a", "old-name", &["10.0.0.2", "10.0.0.9"])
+        };
+        let raw = All::from([
+            ("k8s/a", kubernetes),
+            ("k8s/own", affiliate("own", "own", &[])),
+            ("service/a", affiliate("a", "w1.example", &["10.0.0.2"])),
+            ("service/b", affiliate("b", "w2", &[])),
+        ]);
+        let merged = merged(own("own"), raw);
+        let ids: Vec<&str> = merged.iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, ["a", "b"]);
+        let a = merged.get("a").unwrap();
+        assert_eq!((a.hostname.as_str(), a.nodename.as_str()), ("w1.example", "w1"));
+        assert_eq!(a.machine_type, MachineKind::Worker);
+        assert_eq!(
+            a.addresses,
+            ["10.0.0.2", "10.0.0.9"].map(|a| a.parse::<IpAddr>().unwrap())
+        );
+    }
+
+    #[test]
+    fn the_services_address_is_read_as_the_resource_shows_it() {
+        let read = |url: &str| endpoint(url).unwrap();
+        assert_eq!(
+            read("https://discovery.talos.dev/"),
+            ("discovery.talos.dev:443".to_owned(), false)
+        );
+        assert_eq!(read("http://10.5.0.1:3000"), ("10.5.0.1:3000".to_owned(), true));
+        assert_eq!(read("http://[fd00::1]"), ("[fd00::1]:80".to_owned(), true));
+        assert!(endpoint("discovery.talos.dev").is_err());
+    }
+
+    #[test]
+    fn a_usual_configuration_uses_the_service_and_one_without_discovery_uses_nothing() {
+        let config = |text: &str| {
+            let secret = BASE64.encode([7; 32]);
+            let text = format!("version: v1alpha1\ncluster:\n  id: c\n  secret: {secret}\n  discovery:\n{text}");
+            let outputs = discovery_config(One::from(MachineConfig(text))).unwrap();
+            outputs.get("cluster").unwrap().clone()
+        };
+        let usual = config("    enabled: true\n    registries: {kubernetes: {disabled: true}, service: {}}\n");
+        assert!(usual.registry_service_enabled && !usual.registry_kubernetes_enabled);
+        assert_eq!(usual.service_endpoint, "discovery.talos.dev:443");
+        assert_eq!(usual.service_encryption_key.0, [7; 32]);
+        assert_eq!(usual.service_cluster_id, "c");
+        let none = config("    enabled: false\n");
+        assert!(!none.discovery_enabled && !none.registry_service_enabled && !none.registry_kubernetes_enabled);
+    }
 }

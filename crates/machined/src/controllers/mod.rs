@@ -5,6 +5,7 @@ pub mod bootstrap_manifests;
 pub mod certificates;
 pub mod containerd;
 pub mod discovery;
+pub mod discovery_service;
 pub mod etcd;
 pub mod extra_manifests;
 pub mod files;
@@ -61,6 +62,8 @@ pub struct World {
     pub state: PathBuf,
     /// The authorities that came with the distribution.
     pub distribution: trust::Distribution,
+    /// How this node and others are told to the discovery service.
+    pub discovery: discovery_service::Way,
     /// How much the node tells of itself.
     pub verbosity: Verbosity,
 }
@@ -75,11 +78,12 @@ pub fn graph(world: &World) -> Graph {
         .shared::<Manifest>(Manifest::NAMESPACE)
         .shared::<ManifestProblem>(ManifestProblem::NAMESPACE)
         .shared::<Affiliate>(Affiliate::NAMESPACE)
+        .shared::<Affiliate>(discovery::RAW)
         .shared::<Endpoint>(Endpoint::NAMESPACE);
     let graph = observe::add(graph, &observe::World::of_node(&world.state));
     let graph = machine(graph, world);
     let graph = secrets(graph);
-    let graph = cluster(graph);
+    let graph = cluster(graph, world);
     let graph = etcd(graph);
     kubernetes(graph, world)
 }
@@ -153,11 +157,16 @@ fn secrets(graph: Graph) -> Graph {
 }
 
 /// Other nodes.
-fn cluster(graph: Graph) -> Graph {
+fn cluster(graph: Graph, world: &World) -> Graph {
     graph
         .derive("cluster.InfoController", discovery::info)
         .derive("cluster.ConfigController", discovery::discovery_config)
         .derive("cluster.LocalAffiliateController", discovery::local_affiliate)
+        .reconcile(
+            "cluster.DiscoveryServiceController",
+            discovery_service::Service::new(world.discovery.clone()),
+        )
+        .derive("cluster.AffiliateMergeController", discovery::merged)
         .derive("cluster.MemberController", discovery::members)
         .derive("cluster.EndpointController", discovery::endpoints)
         .derive("k8s.KubePrismEndpointsController", discovery::kube_prism_endpoints)
@@ -268,6 +277,7 @@ mod tests {
             cri: Cri::new(Path::new("/nowhere")),
             state: PathBuf::from("/nowhere"),
             distribution: trust::Distribution::of(""),
+            discovery: discovery_service::Way::new(trust::Distribution::of("")),
             verbosity: Arc::new(|_| {}),
         };
         let controllers = graph(&world).build().unwrap();

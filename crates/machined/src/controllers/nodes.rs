@@ -12,6 +12,7 @@ use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
+use super::discovery::{ClusterRaw, KUBERNETES};
 use crate::clients;
 use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
 use crate::resources::config::MachineKind;
@@ -241,7 +242,7 @@ pub struct Watch {
 
 impl Reconcile for Watch {
     type Inputs = (One<Nodename>, Option<One<DiscoveryConfig>>, Option<One<Identity>>);
-    type Outputs = (Outputs<NodeStatus>, Outputs<Affiliate>);
+    type Outputs = (Outputs<NodeStatus>, Outputs<Affiliate, ClusterRaw>);
 
     async fn reconcile(
         &mut self,
@@ -281,7 +282,7 @@ impl Reconcile for Watch {
             .filter(|_| announced)
             .filter_map(affiliate)
             .filter(|a| a.node_id != own);
-        let affiliates = others.map(|a| (a.node_id.clone(), a)).collect();
+        let affiliates = others.map(|a| (format!("{KUBERNETES}{}", a.node_id), a)).collect();
         Ok(Outcome::done((statuses, affiliates)))
     }
 

@@ -1,6 +1,6 @@
 //! Resources of our own: what the node's parts tell each other that the shared interface has no type for.
 
-use resource::Resource;
+use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
 /// A file the node keeps: desired contents, written by one effect whoever derives it. Its id is its path.
@@ -135,4 +135,48 @@ pub struct MachineFileStatus {
     /// Why not.
     #[field(2)]
     pub error: String,
+}
+
+/// How it goes with the discovery service, while the configuration uses one.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(
+    type = "DiscoveryServiceStatuses.cluster.keelson.dev",
+    namespace = "cluster",
+    column("Endpoint" = "{.endpoint}"),
+    column("Connected" = "{.connected}"),
+    column("Affiliates" = "{.affiliates}"),
+    column("Error" = "{.error}")
+)]
+pub struct DiscoveryServiceStatus {
+    /// The service.
+    #[field(1)]
+    pub endpoint: String,
+    /// This node is connected, and has seen all that the service knows.
+    #[field(2)]
+    pub connected: bool,
+    /// Why not.
+    #[field(3)]
+    pub error: String,
+    /// Others that the service told of. They are kept while it is away.
+    #[field(4)]
+    pub affiliates: u32,
+    /// The address from which this node connects, as the service sees it.
+    #[field(5)]
+    pub public_address: String,
+    /// What the service shows and is not believed.
+    #[field(6)]
+    pub ignored: Vec<IgnoredAffiliate>,
+}
+
+/// An affiliate that is not believed.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Message)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IgnoredAffiliate {
+    /// The name under which it is shown.
+    #[field(1)]
+    pub id: String,
+    /// Why.
+    #[field(2)]
+    pub reason: String,
 }

@@ -89,7 +89,7 @@ pub fn register(store: &Store) {
             SchedulerConfig SecretStatus StaticPod StaticPodServerStatus StaticPodStatus
         }
         keelson {
-            MachineFileStatus ManifestProblem
+            DiscoveryServiceStatus MachineFileStatus ManifestProblem
         }
         kubespan {
             KubeSpanConfig KubeSpanEndpoint KubeSpanIdentity KubeSpanPeerSpec KubeSpanPeerStatus

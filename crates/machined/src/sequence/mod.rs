@@ -41,6 +41,8 @@ pub enum Phase {
     StopPods,
     /// Stop services, what depends on others first.
     StopServices,
+    /// Remove this node from the discovery service.
+    LeaveDiscovery,
     /// Remove configuration, secrets and data.
     Wipe,
 }
@@ -53,6 +55,7 @@ impl Phase {
             Self::LeaveEtcd => "leave",
             Self::StopPods => "stopPods",
             Self::StopServices => "stopServices",
+            Self::LeaveDiscovery => "leaveDiscovery",
             Self::Wipe => "wipe",
         }
     }
@@ -101,10 +104,13 @@ impl Sequence {
                     Phase::LeaveEtcd,
                     Phase::StopPods,
                     Phase::StopServices,
+                    Phase::LeaveDiscovery,
                     Phase::Wipe,
                 ]
             }
-            Self::Reset { graceful: false, .. } => vec![Phase::StopPods, Phase::StopServices, Phase::Wipe],
+            Self::Reset { graceful: false, .. } => {
+                vec![Phase::StopPods, Phase::StopServices, Phase::LeaveDiscovery, Phase::Wipe]
+            }
         }
     }
 
@@ -251,5 +257,10 @@ mod tests {
         assert!(
             phases.iter().position(|p| *p == Phase::LeaveEtcd) < phases.iter().position(|p| *p == Phase::StopServices)
         );
+        let graceless = Sequence::Reset {
+            graceful: false,
+            reboot: false,
+        };
+        assert!(graceless.phases().ends_with(&[Phase::LeaveDiscovery, Phase::Wipe]));
     }
 }
