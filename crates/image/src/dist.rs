@@ -68,7 +68,8 @@ pub struct Inputs<'a> {
     pub distro: &'a Distro,
     /// Built Go components.
     pub components: &'a [BuiltComponent],
-    /// Our own programs by name: `machined`, `keelctl`, `pause`, `flannel`, `cp`, `testapp`.
+    /// Our own programs by name: `machined`, `keelctl`, `pause`, `flannel`, `cp`, `testapp`, and perhaps
+    /// `keelson-discovery`.
     pub programs: &'a BTreeMap<String, PathBuf>,
     /// Debian's files.
     pub debian: &'a Collection,
@@ -99,6 +100,9 @@ fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DistError {
     let text = format!("{doing} {}", path.display());
     move |e| DistError::Io(text, e)
 }
+
+/// The discovery service's program.
+const DISCOVERY: &str = "keelson-discovery";
 
 /// Makes every product. `step` is told what is about to be made, and answers by making a note of it.
 pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductList, DistError> {
@@ -160,8 +164,14 @@ pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductL
         ("keelctl", inputs.programs.get("keelctl")),
         ("kubectl", binaries.get("kubectl").map(|b| &b.path)),
     ];
-    for (name, path) in clients {
-        let path = path.ok_or_else(|| DistError::Missing("dist".into(), name.into()))?;
+    let needed = |(name, path): (&'static str, Option<_>)| {
+        let path = path.ok_or_else(|| DistError::Missing("dist".into(), name.into()));
+        Ok::<_, DistError>((name, path?))
+    };
+    let mut beside = clients.into_iter().map(needed).collect::<Result<Vec<_>, _>>()?;
+    // Clusters do without it, see `cluster create`.
+    beside.extend(inputs.programs.get(DISCOVERY).map(|path| (DISCOVERY, path)));
+    for (name, path) in beside {
         let (digest, _) = Digest::of_file(path).map_err(failed("read", path))?;
         // A copy of its own: what is running from dist/ must not change when the next build writes its output.
         let to = inputs.out.join(name);

@@ -12,6 +12,7 @@ use pki::clientconfig::ClientConfig;
 use crate::error::{Error, Result};
 use crate::options::{REGISTRY_PORT, invalid};
 use crate::plan::{Plan, Role};
+use crate::show::discovery_url;
 
 /// Port of the Kubernetes API.
 const KUBERNETES_PORT: u16 = 6443;
@@ -80,8 +81,7 @@ pub struct Generated {
 }
 
 /// What differs on a machine that is somebody's workplace. Its disk is shared with everything else, so pods are
-/// evicted when it is nearly full, not when a tenth of it is left. Nodes find each other through Kubernetes: there is
-/// no discovery service of the cluster's own yet, and an outside one may not be reached.
+/// evicted when it is nearly full, not when a tenth of it is left.
 const LOCAL: &[u8] = b"
 machine:
   kubelet:
@@ -92,15 +92,23 @@ machine:
         nodefs.inodesFree: 1%
         imagefs.available: 1Gi
         imagefs.inodesFree: 1%
-cluster:
-  discovery:
-    enabled: true
-    registries:
-      kubernetes:
-        disabled: false
-      service:
-        disabled: true
 ";
+
+/// Nodes find each other at the cluster's own discovery service, where it has one, and through Kubernetes. An outside
+/// service may not be reached, and need not know of a cluster that nobody outside can reach.
+fn discovery(plan: &Plan) -> String {
+    let service = match &plan.options.discovery {
+        Some(_) => format!(
+            "{{disabled: false, endpoint: \"{}\"}}",
+            discovery_url(plan.options.subnet)
+        ),
+        None => "{disabled: true}".to_owned(),
+    };
+    format!(
+        "cluster:\n  discovery:\n    enabled: true\n    registries:\n      kubernetes: {{disabled: false}}\n      \
+         service: {service}\n"
+    )
+}
 
 /// Generates the machine configuration of every node in the plan: the first control plane is the endpoint, and images
 /// come from the cluster's own registry first where it has one.
@@ -135,14 +143,15 @@ pub fn configure(plan: &mut Plan, options: &ConfigOptions) -> Result<Generated> 
         Some(secrets) => secrets.clone(),
         None => SecretsBundle::generate(options.now, options.contract).map_err(|error| failed(&error))?,
     };
+    let discovery = options.with_discovery.then(|| discovery(plan));
+    let local: Vec<Patch> = [Some(LOCAL), discovery.as_deref().map(str::as_bytes)]
+        .into_iter()
+        .flatten()
+        .map(|text| Patch::load(text).map_err(|error| failed(&error)))
+        .collect::<Result<_>>()?;
     let make = |kind, own: &[Patch]| {
         let config = generate::machine(&input, &secrets, kind).map_err(|error| failed(&error))?;
-        let local = Patch::load(LOCAL).map_err(|error| failed(&error))?;
-        let patches: Vec<Patch> = std::iter::once(&local)
-            .chain(&options.patches)
-            .chain(own)
-            .cloned()
-            .collect();
+        let patches: Vec<Patch> = local.iter().chain(&options.patches).chain(own).cloned().collect();
         patch::apply(&config, &patches).map_err(|error| failed(&error))
     };
     let controlplane = make(MachineType::ControlPlane, &options.controlplane_patches)?;
@@ -212,5 +221,26 @@ mod tests {
         );
         assert!(text(0).contains("https://10.5.0.2:6443") && text(0).contains("10.5.0.3"));
         assert!(text(2).contains("hostname: patched") && !text(0).contains("hostname: patched"));
+    }
+
+    #[test]
+    fn nodes_find_each_other_at_the_cluster_s_own_service_and_through_kubernetes() {
+        let mut options = CreateOptions::new("demo", "/nowhere", "/");
+        options.discovery = Some("/proc/self/exe".into());
+        let mut plan = Plan::new(options).unwrap();
+        let mut configured = |program: Option<&str>, with_discovery| {
+            plan.options.discovery = program.map(Into::into);
+            let options = ConfigOptions {
+                with_discovery,
+                ..ConfigOptions::default()
+            };
+            config::view::discovery(&configure(&mut plan, &options).unwrap().worker)
+        };
+        let both = configured(Some("/keelson-discovery"), true);
+        assert_eq!(both.service.as_deref(), Some("http://10.5.0.1:3000"));
+        assert!(both.kubernetes);
+        let kubernetes = configured(None, true);
+        assert!(kubernetes.kubernetes && kubernetes.service.is_none());
+        assert!(!configured(Some("/keelson-discovery"), false).enabled);
     }
 }

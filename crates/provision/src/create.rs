@@ -60,7 +60,7 @@ async fn native(plan: &Plan, names: &Names, image: &Path, progress: Progress<'_>
     firewall::open(names, options.subnet, progress).await?;
 
     let deadline = Instant::now() + options.wait_timeout;
-    if state.registry.is_some() || !state.ports.is_empty() {
+    if state.registry.is_some() || state.discovery.is_some() || !state.ports.is_empty() {
         start_gateway(names, &mut state, deadline, options.wait_timeout, progress).await?;
     }
     progress(Event::Step(starting(state.nodes.len())));

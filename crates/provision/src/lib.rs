@@ -4,7 +4,7 @@
 //! A node of namespaces has its own mounts, processes, network, host name, IPC and control groups; its root is the node image,
 //! read-only; what it writes is in the cluster's folder. A small process per node, the supervisor, starts it, starts it
 //! again when it asks to be rebooted, and keeps its console log, so a cluster outlives the command that made it. One
-//! more process per cluster, the gateway, serves the registry and the exposed ports.
+//! more process per cluster, the gateway, serves the registry and the exposed ports, and runs the discovery service.
 //!
 //! Everything a cluster has on the machine carries a name that follows from its own name and folder (see [`Names`]),
 //! and is written down before it is made, so [`destroy`] finds all of it, also after a creation that was killed.

@@ -33,6 +33,8 @@ pub struct CreateOptions {
     pub worker: Resources,
     /// An OCI layout to serve on port [`REGISTRY_PORT`] of the gateway.
     pub registry: Option<PathBuf>,
+    /// The program of the discovery service, run on port [`DISCOVERY_PORT`] of the gateway.
+    pub discovery: Option<PathBuf>,
     /// Ports of the host that lead to the first control plane (the first worker where there is none).
     pub ports: Vec<PortMapping>,
     /// Wait until each node accepts connections to its API.
@@ -45,6 +47,10 @@ pub struct CreateOptions {
 
 /// Port of the registry on the gateway.
 pub const REGISTRY_PORT: u16 = 5000;
+/// Port of the discovery service on the gateway.
+pub const DISCOVERY_PORT: u16 = 3000;
+/// Port of the discovery service's page, metrics and health on the gateway.
+pub const DISCOVERY_PAGE_PORT: u16 = 3001;
 
 impl CreateOptions {
     /// One control plane and one worker of namespaces on this image, with everything else as usual.
@@ -63,6 +69,7 @@ impl CreateOptions {
             controlplane: Resources::default(),
             worker: Resources::default(),
             registry: None,
+            discovery: None,
             ports: Vec::new(),
             wait_for_api: true,
             wait_timeout: Duration::from_secs(20 * 60),

@@ -76,6 +76,7 @@ impl Plan {
             }
         }
         options.registry = options.registry.as_deref().map(absolute).transpose()?;
+        options.discovery = options.discovery.as_deref().map(absolute).transpose()?;
         let count = options.controlplanes + options.workers;
         if count == 0 {
             return Err(invalid("controlplanes 0, workers 0", "a cluster needs a node"));
@@ -95,6 +96,12 @@ impl Plan {
             return Err(invalid(
                 format!("registry {}", layout.display()),
                 "is not an OCI layout: it has no index.json",
+            ));
+        }
+        if let Some(program) = options.discovery.as_ref().filter(|program| !program.is_file()) {
+            return Err(invalid(
+                format!("discovery service {}", program.display()),
+                "there is no such program (`cargo xtask dist` makes dist/keelson-discovery)",
             ));
         }
         let roles = std::iter::repeat_n(Role::ControlPlane, options.controlplanes)

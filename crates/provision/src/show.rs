@@ -9,7 +9,7 @@ use crate::console::Console;
 use crate::docker;
 use crate::error::{Error, Result};
 use crate::names::Names;
-use crate::options::{PortMapping, Provider, Resources, Subnet};
+use crate::options::{DISCOVERY_PORT, PortMapping, Provider, Resources, Subnet};
 use crate::plan::{Role, absolute, check_name};
 use crate::state::{ClusterState, GATEWAY, NodeState, Phase, RunState};
 
@@ -38,7 +38,9 @@ pub struct Cluster {
     pub ports: Vec<PortMapping>,
     /// False for a creation that failed or was killed half way.
     pub complete: bool,
-    /// State of the registry and the exposed ports; `None` where there are none.
+    /// URL of the discovery service; `None` where nodes find each other through Kubernetes only.
+    pub discovery: Option<String>,
+    /// State of the registry, the discovery service and the exposed ports; `None` where there are none.
     pub gateway_status: Option<NodeStatus>,
     /// Its nodes, control planes first.
     pub nodes: Vec<Node>,
@@ -74,6 +76,11 @@ pub struct NodeStatus {
     pub supervisor: Option<i32>,
     /// The node's PID 1 as the host numbers it, while it runs.
     pub init: Option<i32>,
+}
+
+/// Where the nodes of a cluster find its discovery service.
+pub(crate) fn discovery_url(subnet: Subnet) -> String {
+    format!("http://{}:{DISCOVERY_PORT}", subnet.gateway())
 }
 
 /// Shows a cluster.
@@ -114,6 +121,7 @@ pub fn show(state_dir: &Path, name: &str) -> Result<Cluster> {
             .map(|node| format!("https://{}:6443", node.address))
             .unwrap_or_default(),
         ports: state.ports.clone(),
+        discovery: state.discovery.as_ref().map(|_| discovery_url(state.subnet)),
         complete: state.complete,
         gateway_status,
         nodes,

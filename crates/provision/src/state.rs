@@ -14,6 +14,8 @@ use crate::plan::{Plan, Role};
 
 /// The name under which the gateway's supervisor is recorded. No node is called so: their names have a role in them.
 pub(crate) const GATEWAY: &str = "gateway";
+/// The name of the discovery service's folder and log. No node is called so either.
+pub(crate) const DISCOVERY: &str = "discovery";
 
 /// A cluster as it was asked for, and the supervisors that were started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub(crate) struct ClusterState {
     pub provider: Provider,
     pub init: Vec<String>,
     pub registry: Option<PathBuf>,
+    /// The program of the discovery service, where there is one.
+    #[serde(default)]
+    pub discovery: Option<PathBuf>,
     pub ports: Vec<PortMapping>,
     pub nodes: Vec<NodeState>,
     /// By node name, or [`GATEWAY`]. Recorded before the supervisor is told to begin.
@@ -61,6 +66,7 @@ impl ClusterState {
             provider: options.provider.clone(),
             init: options.init.clone(),
             registry: options.registry.clone(),
+            discovery: options.discovery.clone(),
             ports: options.ports.clone(),
             nodes: nodes.collect(),
             supervisors: BTreeMap::new(),

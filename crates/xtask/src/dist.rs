@@ -59,6 +59,10 @@ const FETCH_PACKAGES: [&str; 2] = ["curl", "unzip"];
 /// The crates whose programs are in the distribution, and those programs.
 const CRATES: [&str; 3] = ["machined", "guest", "keelctl"];
 const PROGRAMS: [&str; 6] = ["machined", "keelctl", "pause", "flannel", "cp", "testapp"];
+/// The discovery service is built by itself, with the profile of services.
+const SERVICE_CRATE: &str = "discovery";
+const SERVICE: &str = "keelson-discovery";
+const SERVICE_PROFILE: &str = "service";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// What products are made of, built.
@@ -110,7 +114,7 @@ fn parts(ui: &Ui, options: &Options) -> Result<Option<Parts>> {
         let go = scope.spawn(|| build_components(ui, &distro, &cache, &options.only));
         let programs = match &options.programs {
             _ if !options.only.is_empty() => Ok(BTreeMap::new()),
-            Some(folder) => find_programs(folder),
+            Some(folder) => find_given_programs(ui, folder),
             None => build_programs(ui, &paths::target(&cache)),
         };
         let failed = |_| Err(anyhow::anyhow!("the thread that builds Go components failed"));
@@ -214,7 +218,28 @@ fn build_programs(ui: &Ui, target: &Path) -> Result<BTreeMap<String, PathBuf>> {
         compile(&["guest"], target)?;
         Ok(((), Some(String::new())))
     })?;
-    find_programs(&release(target))
+    ui.step("the discovery service", || {
+        host::quiet(&mut reproducible_build(SERVICE_PROFILE, &[SERVICE_CRATE], target)?)?;
+        Ok(((), Some(String::new())))
+    })?;
+    let mut programs = find_programs(&release(target))?;
+    programs.insert(SERVICE.to_owned(), built(target, SERVICE_PROFILE).join(SERVICE));
+    Ok(programs)
+}
+
+/// Programs built elsewhere. Clusters do without the discovery service, so it may be missing.
+fn find_given_programs(ui: &Ui, folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut programs = find_programs(folder)?;
+    let service = folder.join(SERVICE);
+    if service.is_file() {
+        programs.insert(SERVICE.to_owned(), service);
+    } else {
+        ui.say(&format!(
+            "  · there is no {SERVICE} in {}: dist goes without",
+            folder.display()
+        ));
+    }
+    Ok(programs)
 }
 
 /// Compiles crates for the distribution, so that their bytes do not depend on where that is done.
@@ -232,14 +257,16 @@ pub fn compile_example(krate: &str, example: &str, target: &Path) -> Result<Path
 
 /// Compiles the discovery service and the program that puts load on it; gives the folder of programs.
 pub fn compile_discovery(target: &Path) -> Result<PathBuf> {
-    let mut cargo = host::cargo();
-    cargo.args(["build", "--profile", "service", "--locked", "--target", TARGET]);
-    cargo.args(["-p", "discovery", "--bins", "--example", "discovery_load"]);
-    host::quiet(cargo.env("CARGO_TARGET_DIR", target))?;
-    Ok(target.join(TARGET).join("service"))
+    let mut cargo = reproducible_build(SERVICE_PROFILE, &[SERVICE_CRATE], target)?;
+    host::quiet(cargo.args(["--bins", "--example", "discovery_load"]))?;
+    Ok(built(target, SERVICE_PROFILE))
 }
 
 fn release_build(crates: &[&str], target: &Path) -> Result<Command> {
+    reproducible_build("release", crates, target)
+}
+
+fn reproducible_build(profile: &str, crates: &[&str], target: &Path) -> Result<Command> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
     let flags = [
         "-Ctarget-feature=+crt-static".to_owned(),
@@ -250,7 +277,7 @@ fn release_build(crates: &[&str], target: &Path) -> Result<Command> {
         format!("--remap-path-prefix={}=/keelson", paths::repository().display()),
     ];
     let mut cargo = host::cargo();
-    cargo.args(["build", "--release", "--locked", "--target", TARGET]);
+    cargo.args(["build", "--profile", profile, "--locked", "--target", TARGET]);
     for name in crates {
         cargo.args(["-p", name]);
     }
@@ -282,7 +309,11 @@ fn commit() -> Option<(String, String)> {
 
 /// Where cargo puts programs below a target folder.
 pub fn release(target: &Path) -> PathBuf {
-    target.join(TARGET).join("release")
+    built(target, "release")
+}
+
+fn built(target: &Path, profile: &str) -> PathBuf {
+    target.join(TARGET).join(profile)
 }
 
 fn find_programs(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {

@@ -31,7 +31,8 @@ cargo xtask COMMAND
 options
   --only NAME[,NAME]     dist: only these Go components (kubernetes, etcd, …), nothing else
   --verify               dist: make the products again, elsewhere and from nothing, and compare every byte
-  --programs FOLDER      dist: take machined, keelctl, pause, flannel, cp and testapp from there instead of building
+  --programs FOLDER      dist: take machined, keelctl, pause, flannel, cp and testapp (and keelson-discovery, if it is
+                         there) from that folder instead of building
   --runs N               bench: how often clusters are started (3)
   --subnet NETWORK       bench: the network of its clusters (10.6.0.0/24)
   further arguments of up and down go to `keelctl cluster create` and `keelctl cluster destroy`

@@ -49,7 +49,7 @@ pub(crate) async fn create(plan: &Plan, names: &Names, docker: &DockerOptions, p
     check_engine_is_here(&net, &state).await?;
 
     let deadline = Instant::now() + options.wait_timeout;
-    if state.registry.is_some() {
+    if state.registry.is_some() || state.discovery.is_some() {
         start_gateway(names, &mut state, deadline, options.wait_timeout, progress).await?;
     }
     progress(Event::Step(starting(state.nodes.len())));

@@ -1,4 +1,4 @@
-//! The gateway of a cluster: its registry, and the ports of the host that lead into it.
+//! The gateway of a cluster: its registry, its discovery service, and the ports of the host that lead into it.
 
 use std::net::SocketAddr;
 
@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::discovery::Discovery;
 use super::{Ending, Report};
 use crate::error::{Error, Result};
 use crate::log::Log;
@@ -22,6 +23,10 @@ pub(super) async fn run(names: &Names, cluster: &ClusterState) -> Result<()> {
     let mut services = JoinSet::new();
     // Everything is bound before it is called running: a port that is taken fails the creation, not some later use.
     serve_registry(cluster, &mut services).await?;
+    if let Some(program) = &cluster.discovery {
+        let discovery = Discovery::start(names, cluster.subnet, program).await?;
+        services.spawn(discovery.keep_running());
+    }
     // Docker publishes the ports of its containers itself.
     if matches!(cluster.provider, Provider::Native { .. }) {
         forward_ports(cluster, &mut services).await?;

@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::names::Names;
 use crate::state::{ClusterState, GATEWAY, Phase, RunState};
 
+mod discovery;
 mod gateway;
 mod node;
 

@@ -28,6 +28,25 @@ pub fn set_name(name: &str) -> Result<()> {
     rustix::thread::set_name(&name).doing(|| "set the name of this process")
 }
 
+/// Lets the kernel kill a program that is about to be started when the thread that starts it ends (prctl(2),
+/// PR_SET_PDEATHSIG). For programs started from a process's first thread, which lives as long as the process.
+pub fn end_with_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let parent = rustix::process::getpid();
+    let ask = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // The parent may have ended before the kernel was asked.
+        match rustix::process::getppid() == Some(parent) {
+            true => Ok(()),
+            false => Err(std::io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    };
+    // SAFETY: between fork and exec only two system calls are made; nothing is allocated.
+    unsafe {
+        command.pre_exec(ask);
+    }
+}
+
 /// Sends a signal to a process by number. Prefer [`pidfd`] or [`Identity`] for processes that may have ended.
 pub fn kill(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: a plain system call.

@@ -28,6 +28,9 @@ use crate::session::{Target, block, failed};
 /// Pause between two attempts at a node that is not ready yet.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The discovery service's program beside the node image.
+const DISCOVERY: &str = "keelson-discovery";
+
 /// Runs `cluster create`.
 pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Result<()> {
     let mut plan = Plan::new(options(name, state.clone(), args)?)?;
@@ -159,6 +162,13 @@ fn options(name: &str, state: PathBuf, args: &Create) -> Result<CreateOptions> {
         .filter(|_| args.registry_mirror.is_empty() && !args.skip_injecting_config)
     {
         dist::check_kubernetes(layout, &args.kubernetes_version)?;
+    }
+    options.discovery = product(DISCOVERY).filter(|program| program.is_file());
+    if options.discovery.is_none() {
+        note(&format!(
+            "warning: there is no {DISCOVERY} beside the node image: nodes find each other through Kubernetes only \
+             (cargo xtask dist builds it)"
+        ));
     }
     for port in &args.exposed_ports {
         options.ports.push(PortMapping::parse(port, args.host_ip)?);
