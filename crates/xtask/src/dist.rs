@@ -130,7 +130,10 @@ fn parts(ui: &Ui, options: &Options) -> Result<Option<Parts>> {
         let count = format!("{} packages", collection.packages.len());
         Ok((collection, Some(count)))
     })?;
-    let crates = ui.step("licences of crates", || Ok((graph::linked_into(&CRATES)?, Some(String::new()))))?;
+    let crates = ui.step("licences of crates", || {
+        let roots = [&CRATES[..], &[SERVICE_CRATE]].concat();
+        Ok((graph::linked_into(&roots)?, Some(String::new())))
+    })?;
     let parts = Parts {
         distro,
         go,
