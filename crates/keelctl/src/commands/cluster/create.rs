@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use api::client::{Client, ClientOptions};
 use api::proto::machine::BootstrapRequest;
 use config::patch::Patch;
