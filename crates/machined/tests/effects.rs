@@ -53,7 +53,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "cluster.network.cni.flannel.kubeNetworkPoliciesEnabled",
         "the sample has another network plugin",
     ),
-    ("cluster.secret", "discovery encrypts with it"),
+    ("cluster.secret", "the sample switches the discovery service off"),
+    (
+        "cluster.discovery.registries.service.endpoint",
+        "the sample switches the discovery service off",
+    ),
     (
         "cluster.extraManifestHeaders",
         "k8s.ExtraManifestController; shown by name",
@@ -66,8 +70,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("KubeAPIServerCAConfig.issuingCA.crt", "the same as cert"),
     ("KubeAggregatorCAConfig.issuingCA.crt", "the same as cert"),
     ("RegistryTLSConfig.clientIdentity.crt", "the same as cert"),
-    ("DiscoveryIdentityConfig.clusterSecret", "discovery encrypts with it"),
-    ("DiscoveryServiceConfig.endpoint", "discovery"),
     ("DiscoveryServiceConfig.name", "a name among documents"),
     ("KubeNodeConfig.registerWithFQDN", "the sample's node has no domain"),
     (

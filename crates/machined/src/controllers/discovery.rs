@@ -162,8 +162,18 @@ pub fn fqdn(hostname: &HostnameStatus) -> String {
     }
 }
 
-/// Members are the affiliates that announced a Kubernetes node name.
-pub fn members(affiliates: All<Affiliate>) -> Outputs<Member> {
+/// Members are the affiliates that announced a Kubernetes node name. A node that was lost and made anew has two for a
+/// while: the one that Kubernetes names too is the new one.
+pub fn members(affiliates: All<Affiliate>, raw: All<Affiliate, ClusterRaw>) -> Outputs<Member> {
+    let told = |registry: &str, id: &str| raw.get(&format!("{registry}{id}")).is_some();
+    // This node's own is in no registry that it reads.
+    let rank = |id: &str| match (told(KUBERNETES, id), told(SERVICE, id)) {
+        (false, false) => 2,
+        (true, _) => 1,
+        (false, true) => 0,
+    };
+    let mut affiliates: Vec<_> = affiliates.iter().collect();
+    affiliates.sort_by_key(|(id, _)| rank(id));
     let member = |a: &Affiliate| Member {
         node_id: a.node_id.clone(),
         addresses: a.addresses.clone(),
@@ -172,8 +182,9 @@ pub fn members(affiliates: All<Affiliate>) -> Outputs<Member> {
         operating_system: a.operating_system.clone(),
         control_plane: a.control_plane.clone(),
     };
+    // Of those with the same name the last one stays.
     affiliates
-        .iter()
+        .into_iter()
         .filter(|(_, a)| !a.nodename.is_empty())
         .map(|(_, a)| (a.nodename.clone(), member(a)))
         .collect()
@@ -302,6 +313,26 @@ mod tests {
             a.addresses,
             ["10.0.0.2", "10.0.0.9"].map(|a| a.parse::<IpAddr>().unwrap())
         );
+    }
+
+    #[test]
+    fn of_a_node_that_was_made_anew_the_member_is_the_one_that_kubernetes_names() {
+        let named = |id: &str| Affiliate {
+            nodename: "w1".to_owned(),
+            ..affiliate(id, "w1", &[])
+        };
+        for (old, new) in [("a", "b"), ("b", "a")] {
+            let affiliates = All::from([(old, named(old)), (new, named(new))]);
+            let raw = All::from([
+                (format!("{SERVICE}{old}"), named(old)),
+                (format!("{SERVICE}{new}"), named(new)),
+                (format!("{KUBERNETES}{new}"), named(new)),
+            ]);
+            assert_eq!(members(affiliates, raw).get("w1").unwrap().node_id, new);
+        }
+        let affiliates = All::from([("a", named("a")), ("own", named("own"))]);
+        let raw = All::from([("k8s/a", named("a"))]);
+        assert_eq!(members(affiliates, raw).get("w1").unwrap().node_id, "own");
     }
 
     #[test]
