@@ -4,6 +4,7 @@
 //! happens in a network namespace of the test's own, so it meets neither the machine's networks nor other clusters.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod discovery;
 mod init;
 mod lives;
 mod nodes;
@@ -28,6 +29,8 @@ const TESTS: &[Test] = tests![
     nodes::limits_of_a_node_are_kept,
     nodes::what_a_node_writes_outlives_its_restart,
     lives::ports_and_the_registry_are_served,
+    discovery::the_discovery_service_is_started_again_and_ends_with_the_gateway,
+    discovery::a_discovery_service_that_does_not_start_fails_the_creation,
     lives::two_clusters_live_side_by_side,
     lives::a_killed_supervisor_takes_its_node_with_it,
     lives::a_creation_killed_at_any_moment_is_cleaned_up,
@@ -43,6 +46,7 @@ const API: u16 = 50000;
 fn main() {
     provision::run_if_requested();
     init::eat_if_asked();
+    discovery::serve_if_asked();
     if std::process::id() == 1 {
         init::run();
     }
