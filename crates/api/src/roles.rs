@@ -125,6 +125,7 @@ fn decision(path: &str) -> Option<&'static [Role]> {
             "Plan" => &ADMIN,
             _ => return None,
         }),
+        "keelson.machine.ClusterService" => (method == "ForgetNode").then_some(&ADMIN),
         "storage.StorageService" => Some(match method {
             "Disks" => &READ,
             "BlockDeviceWipe" => &ADMIN,

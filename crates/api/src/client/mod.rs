@@ -144,6 +144,8 @@ services! {
     state: proto::cosi::resource::state_client::StateClient<Wire>;
     /// History of resources, and plans.
     insight: proto::keelson::machine::insight_service_client::InsightServiceClient<Wire>;
+    /// What a node does for its cluster (ours).
+    own_cluster: proto::keelson::machine::cluster_service_client::ClusterServiceClient<Wire>;
     /// Disks.
     storage: proto::storage::storage_service_client::StorageServiceClient<Wire>;
     /// Clocks.

@@ -67,6 +67,8 @@ pub enum Command {
     Etcd(etcd::Etcd),
     /// Print events as they happen
     Events(Node<node::Events>),
+    /// Remove a node that is gone from etcd, Kubernetes and discovery (not in talosctl)
+    ForgetNode(Node<node::ForgetNode>),
     /// Generate configurations, secrets, authorities, certificates and keys
     Gen(generate::Gen),
     /// Show resources of a node

@@ -381,6 +381,17 @@ pub struct Reboot {
     pub follow: Follow,
 }
 
+/// `forget-node`
+#[derive(Debug, Args)]
+pub struct ForgetNode {
+    /// The node that is gone: its name, an address it had, or its identity in discovery
+    #[arg(value_name = "NAME|ADDRESS|ID")]
+    pub gone: String,
+    /// Do it even if the node still answers
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// `reset`
 #[derive(Debug, Args)]
 pub struct Reset {

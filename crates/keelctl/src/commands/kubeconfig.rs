@@ -2,6 +2,8 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use futures::StreamExt as _;
@@ -50,6 +52,28 @@ pub async fn fetch(target: &Target) -> Result<Vec<u8>> {
         bytes.extend(piece.bytes);
     }
     unpack(bytes)
+}
+
+/// The Kubernetes API with the admin's rights, as a node's kubeconfig says; at another server if one is named.
+pub async fn client(target: &Target, server: Option<&str>, timeout: Duration) -> Result<k8s::Client> {
+    let text = tokio::time::timeout(timeout, fetch(target))
+        .await
+        .context("no answer")??;
+    let mut options = k8s::Kubeconfig::parse(&text)?.options(None)?;
+    if let Some(server) = server {
+        server.clone_into(&mut options.server);
+    }
+    options.timeout = timeout;
+    options.resolver = Some(Arc::new(|host| {
+        Box::pin(async move {
+            let lookup = move || dns::Resolver::from_system().resolve(&host);
+            let found = tokio::task::spawn_blocking(lookup)
+                .await
+                .map_err(std::io::Error::other)?;
+            found.map_err(std::io::Error::other)
+        })
+    }));
+    Ok(k8s::Client::with(options)?)
 }
 
 /// The file out of a compressed archive; plain text is taken as it is.

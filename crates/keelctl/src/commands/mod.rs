@@ -13,6 +13,7 @@ pub mod edit;
 pub mod etcd;
 pub mod events;
 pub mod files;
+pub mod forget_node;
 pub mod gen_config;
 pub mod gen_keys;
 pub mod get;
@@ -79,6 +80,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Edit(command) => edit::edit(&command, program),
         Command::Etcd(command) => etcd::run(&command, program),
         Command::Events(command) => events::run(&command, program),
+        Command::ForgetNode(command) => forget_node::run(&command, program),
         Command::Gen(args) => gen_keys::run(args),
         Command::Get(command) => get::run(&command, program),
         Command::Health(command) => health::run(&command, program),

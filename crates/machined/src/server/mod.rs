@@ -3,6 +3,7 @@
 //! One file per group of calls. Roles were checked by apid by method; what depends on the request is checked here.
 
 pub mod capture;
+pub mod cluster;
 pub mod configuration;
 pub mod containers;
 pub mod counters;
@@ -74,6 +75,7 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
             hardware::Hardware,
         ))
         .add_service(api::proto::machine::lifecycle_service_server::LifecycleServiceServer::new(hardware::Hardware))
+        .add_service(cluster::server(node.clone()))
         .add_service(insight::inspect(node.clone()))
         .add_service(insight::insight(node.clone(), access))
         .add_service(state.into_server())

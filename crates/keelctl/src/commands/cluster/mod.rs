@@ -107,6 +107,9 @@ fn describe(cluster: &Found) -> String {
     head.row(["NETWORK GATEWAY", &cluster.gateway.to_string()]);
     head.row(["NETWORK MTU", &cluster.mtu.to_string()]);
     head.row(["KUBERNETES ENDPOINT", &cluster.endpoint]);
+    if let Some(discovery) = &cluster.discovery {
+        head.row(["DISCOVERY SERVICE", discovery]);
+    }
     let mut nodes = Table::new(["NAME", "TYPE", "IP", "CPU", "RAM", "DISK", "STATE"]);
     for node in &cluster.nodes {
         let address = match node.address {

@@ -2,7 +2,7 @@
 
 mod checks;
 mod kube;
-mod view;
+pub mod view;
 
 use std::time::{Duration, Instant};
 

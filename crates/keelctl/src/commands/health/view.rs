@@ -1,6 +1,5 @@
 //! What the checks look at: nodes by address, and the Kubernetes API.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -35,6 +34,7 @@ impl Nodes {
 
 /// Everything the checks ask.
 pub struct View {
+    /// The nodes.
     pub nodes: Nodes,
     target: Target,
     endpoint: Option<String>,
@@ -106,32 +106,13 @@ impl View {
     /// The Kubernetes API, with the admin's rights.
     pub async fn kubernetes(&self) -> Result<&k8s::Client> {
         self.kubernetes
-            .get_or_try_init(|| async {
-                let text = timeout(CALL_LIMIT, kubeconfig::fetch(&self.target))
-                    .await
-                    .context("no answer")??;
-                let mut options = k8s::Kubeconfig::parse(&text)?.options(None)?;
-                if let Some(endpoint) = &self.endpoint {
-                    options.server.clone_from(endpoint);
-                }
-                options.timeout = CALL_LIMIT;
-                options.resolver = Some(Arc::new(|host| {
-                    Box::pin(async move {
-                        let lookup = move || dns::Resolver::from_system().resolve(&host);
-                        let found = tokio::task::spawn_blocking(lookup)
-                            .await
-                            .map_err(std::io::Error::other)?;
-                        found.map_err(std::io::Error::other)
-                    })
-                }));
-                Ok(k8s::Client::with(options)?)
-            })
+            .get_or_try_init(|| kubeconfig::client(&self.target, self.endpoint.as_deref(), CALL_LIMIT))
             .await
     }
 }
 
 /// The answer to a call, or why there is none.
-async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T> {
+pub async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T> {
     timeout(CALL_LIMIT, call)
         .await
         .context("no answer")?
@@ -139,7 +120,7 @@ async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Resu
 }
 
 /// The spec of a resource as a value.
-fn spec(resource: &Resource) -> Result<Value> {
+pub fn spec(resource: &Resource) -> Result<Value> {
     let yaml = resource
         .spec
         .as_ref()
