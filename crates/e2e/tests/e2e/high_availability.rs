@@ -1,5 +1,6 @@
 //! Three control planes: what one of them does, or fails to do, the others make good.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -7,6 +8,7 @@ use e2e::run::Test;
 use e2e::site::{Place, network};
 use e2e::tests;
 use e2e::wait::eventually;
+use serde_json::Value;
 
 pub fn tests() -> Vec<Test<Trio>> {
     tests![
@@ -16,7 +18,8 @@ pub fn tests() -> Vec<Test<Trio>> {
         members_are_defragmented_in_turn,
         the_others_serve_while_one_reboots,
         a_control_plane_leaves_etcd_and_joins_again,
-        a_control_plane_that_is_reset_leaves_etcd,
+        a_control_plane_that_is_reset_leaves_the_cluster_and_joins_anew,
+        a_control_plane_that_vanished_is_forgotten,
         a_member_is_removed_by_another,
     ]
 }
@@ -197,8 +200,76 @@ fn a_member_is_removed_by_another(trio: &Trio) -> Result<()> {
     write(trio, 0, "written-without-it")
 }
 
-fn a_control_plane_that_is_reset_leaves_etcd(trio: &Trio) -> Result<()> {
-    trio.ask(2, &["reset", "--wait=false"])?;
+/// The identity by which others know a node.
+fn identity(trio: &Trio, node: u8) -> Result<String> {
+    let path = "jsonpath={.spec.nodeId}";
+    Ok(trio
+        .ask(node, &["get", "identities", "local", "-o", path])?
+        .trim()
+        .to_owned())
+}
+
+fn a_control_plane_that_is_reset_leaves_the_cluster_and_joins_anew(trio: &Trio) -> Result<()> {
+    let (old, (member, _)) = (identity(trio, 2)?, ids(trio, 2)?);
+    trio.ask(2, &["reset", "--reboot", "--wait=false"])?;
+    write(trio, 1, "written-while-one-resets")?;
+    let patience = Duration::from_secs(180);
+    eventually("its new identity to have replaced the old one", patience, || {
+        let new = identity(trio, 2)?;
+        let affiliates = trio.ask(0, &["get", "affiliates"])?;
+        let replaced = affiliates.contains(&new) && !affiliates.contains(&old);
+        ensure!(replaced, "{old}:\n{affiliates}");
+        let members = trio.ask(0, &["etcd", "members"])?;
+        ensure!(!members.contains(&member), "{member} is a member still:\n{members}");
+        Ok(())
+    })?;
+    await_voters(trio, 0, 3)
+}
+
+/// Ends a node as a machine that lost its power.
+fn power_off(trio: &Trio, name: &str) -> Result<()> {
+    let folder = trio.0.folder().join("clusters/trio");
+    let read = |file: &str| -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(folder.join(file))?)?) };
+    let supervisor = read("state.json")?["supervisors"][name]["pid"].clone();
+    let init = read(&format!("{name}.run.json"))?["init"]["pid"].clone();
+    for pid in [supervisor, init] {
+        // The second one may have ended with the first.
+        let _ = Command::new("kill").args(["-9", &pid.to_string()]).output()?;
+    }
+    Ok(())
+}
+
+fn a_control_plane_that_vanished_is_forgotten(trio: &Trio) -> Result<()> {
+    let (name, id) = ("trio-controlplane-3", identity(trio, 2)?);
+    let asked = Trio::node(0);
+    let forget = || trio.0.keelctl.run(&["-n", &asked, "-e", &asked, "forget-node", name]);
+    let refusal = forget()?.refusal()?;
+    ensure!(refusal.contains("still answers"), "{refusal}");
+    await_voters(trio, 0, 3)?;
+
+    power_off(trio, name)?;
+    let told = eventually("the node to be forgotten", Duration::from_secs(120), || {
+        let ran = forget()?;
+        ensure!(ran.ok(), "{ran:?}");
+        Ok(ran.stderr)
+    })?;
+    for part in ["etcd member", "Kubernetes node", "affiliate"] {
+        ensure!(told.contains(&format!("removed the {part}")), "{told}");
+    }
     await_voters(trio, 0, 2)?;
-    write(trio, 1, "written-by-two")
+    eventually("nothing of the node to be left", Duration::from_secs(60), || {
+        let nodes = trio.kubectl(0, &["get", "nodes"])?;
+        ensure!(!nodes.contains(name), "{nodes}");
+        for node in 0..2 {
+            let members = trio.ask(node, &["get", "members"])?;
+            let affiliates = trio.ask(node, &["get", "affiliates"])?;
+            ensure!(
+                !members.contains(name) && !affiliates.contains(&id),
+                "{members}{affiliates}"
+            );
+        }
+        let again = forget()?;
+        ensure!(again.ok() && again.stderr.contains("nothing to forget"), "{again:?}");
+        Ok(())
+    })
 }

@@ -5,6 +5,7 @@
 mod changes;
 mod cluster;
 mod docker;
+mod discovery;
 mod effects;
 mod etcd;
 mod faults;
@@ -46,6 +47,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     e2e::site::clean_up_after_killed_runs()?;
     let shared: Vec<_> = [
         cluster::tests(),
+        discovery::tests(),
         kubernetes::tests(),
         etcd::tests(),
         refusals::tests(),
