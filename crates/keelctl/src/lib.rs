@@ -50,7 +50,7 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     }
     let interrupted = error.downcast_ref::<session::Interrupted>();
     if !error.is::<session::Silent>() && interrupted.is_none_or(|interrupted| !interrupted.told) {
-        output::note(&output::paint::Paint::stderr().bad(&format!("{error:#}")));
+        output::complain(&format!("{error:#}"));
     }
     interrupted.map_or(ExitCode::FAILURE, |interrupted| ExitCode::from(interrupted.code))
 }

@@ -294,7 +294,36 @@ pub fn rpc_error(status: &Status) -> String {
         Code::Cancelled => "Canceled".to_owned(),
         code => format!("{code:?}"),
     };
-    format!("rpc error: code = {code} desc = {}", explain(status))
+    let text = explain(status);
+    match unreachable(status.code(), &text) {
+        Some(hint) => format!("rpc error: code = {code} desc = {text} ({hint})"),
+        None => format!("rpc error: code = {code} desc = {text}"),
+    }
+}
+
+/// What to do about an endpoint or node that nobody can connect to. What a node says of its own services, in the same
+/// words, has another code.
+fn unreachable(code: Code, text: &str) -> Option<&'static str> {
+    if code != Code::Unavailable || !text.starts_with("connect to ") {
+        return None;
+    }
+    let has = |words: &[&str]| words.iter().any(|words| text.contains(words));
+    if has(&["no such name", "the name has no address"]) {
+        Some(
+            "nobody knows this name: is it written right (-e for endpoints, -n for nodes), and does this machine's name server know it?",
+        )
+    } else if has(&[
+        "Connection refused",
+        "No route to host",
+        "unreachable",
+        "no connection within",
+    ]) {
+        Some(
+            "is the node up, and are the addresses right (-e for endpoints, -n for nodes)? `cluster show` shows a local cluster's",
+        )
+    } else {
+        None
+    }
 }
 
 /// A status as an error of a command.
@@ -322,6 +351,24 @@ mod tests {
             two.to_string()
                 .starts_with("2 errors occurred:\n\t* a: rpc error: code = Canceled desc = x\n")
         );
+    }
+
+    #[test]
+    fn an_address_that_nobody_answers_at_comes_with_what_to_look_at() {
+        let text = |text: &str| rpc_error(&Status::unavailable(text));
+        let refused = text("connect to 10.5.0.9:50000: Connection refused (os error 111): transport error");
+        assert!(refused.contains("(os error 111) (is the node up"), "{refused}");
+        let unknown = text("connect to nowhere:50000: resolve nowhere: no such name");
+        assert!(unknown.contains("nobody knows this name"), "{unknown}");
+        let known = text("connect to 10.5.0.9:50000: invalid peer certificate: UnknownIssuer");
+        assert!(
+            known.contains("another cluster") && !known.contains("is the node up"),
+            "{known}"
+        );
+        let other = rpc_error(&Status::failed_precondition(
+            "connect to 127.0.0.1:2379: Connection refused",
+        ));
+        assert!(other.ends_with("Connection refused"), "{other}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// The whole reason of a failed call: the message, what caused it, and what can be done where that is known.
 pub fn explain(status: &Status) -> String {
@@ -18,7 +18,7 @@ pub fn explain(status: &Status) -> String {
     }
     let text = parts.join(": ");
     let text = text.trim_end_matches(": transport error");
-    match hint(text).or_else(|| unreachable(status.code(), text)) {
+    match hint(text) {
         Some(hint) => format!("{text} ({hint})"),
         None => text.to_owned(),
     }
@@ -71,20 +71,6 @@ fn hint(text: &str) -> Option<&'static str> {
         .map(|(_, hint)| *hint)
 }
 
-/// What to do about an endpoint or node that nobody can connect to. What a node says of its own services, in the same
-/// words, has another code.
-fn unreachable(code: Code, text: &str) -> Option<&'static str> {
-    if code != Code::Unavailable || !text.starts_with("connect to ") {
-        return None;
-    }
-    let name = text.contains("no such name") || text.contains("the name has no address");
-    Some(if name {
-        "nobody knows this name: is it written right (-e for endpoints, -n for nodes), and does this machine's name server know it?"
-    } else {
-        "is the node up, and are the addresses right (-e for endpoints, -n for nodes)? `cluster show` shows a local cluster's"
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,22 +81,5 @@ mod tests {
         let text = explain(&Status::from_error(Box::new(cause)));
         assert_eq!(text.matches("CertificateExpired").count(), 1, "{text}");
         assert!(text.contains("get a new one"), "{text}");
-    }
-
-    #[test]
-    fn an_address_that_nobody_answers_at_comes_with_what_to_look_at() {
-        let refused = explain(&Status::unavailable(
-            "connect to 10.5.0.9:50000: Connection refused: transport error",
-        ));
-        assert!(
-            refused.starts_with("connect to 10.5.0.9:50000: Connection refused (is the node up"),
-            "{refused}"
-        );
-        let unknown = explain(&Status::unavailable(
-            "connect to nowhere:50000: resolve nowhere: no such name",
-        ));
-        assert!(unknown.contains("nobody knows this name"), "{unknown}");
-        let other = "connect to 127.0.0.1:2379: Connection refused";
-        assert_eq!(explain(&Status::failed_precondition(other)), other);
     }
 }

@@ -28,6 +28,11 @@ pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes what went wrong to standard error.
+pub fn complain(text: &str) {
+    note(&paint::Paint::stderr().bad(text));
+}
+
 /// Writes one line to standard error; if that fails there is nobody to tell.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

@@ -8,7 +8,7 @@ use provision::Cluster as Found;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Program;
-use crate::output::{note, paint::Paint};
+use crate::output::{complain, note};
 use crate::session::{Interrupted, Silent};
 
 /// How far a creation came.
@@ -113,7 +113,7 @@ impl<'a> Creation<'a> {
         if crate::is_closed_pipe(&error) {
             return error;
         }
-        note(&Paint::stderr().bad(&format!("{error:#}")));
+        complain(&format!("{error:#}"));
         note(&self.report(&cluster));
         match error.downcast_ref::<Interrupted>() {
             Some(interrupted) => Interrupted::told(interrupted.code).into(),

@@ -15,7 +15,7 @@ use tonic::Status;
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::Get;
-use crate::output::note;
+use crate::output::{complain, note};
 use crate::session::{Session, Silent, block, failed};
 
 pub use print::Format;
@@ -52,11 +52,11 @@ pub fn run(command: &Node<Get>, program: Program) -> Result<()> {
         printer.finish()?;
         let single = session.targets().len() == 1;
         for status in &missing {
-            note(&failed(status).to_string());
+            complain(&failed(status).to_string());
         }
         match &failures.0[..] {
             [(_, status)] if single => {
-                note(&failed(status).to_string());
+                complain(&failed(status).to_string());
                 if let Some(hint) = types::hint(status) {
                     note(&hint);
                 }
