@@ -65,7 +65,11 @@ fn commands_that_are_not_built_say_so_and_fail() {
     for entry in keelctl::cli::pending::PENDING {
         let mut words: Vec<&str> = entry.name.split(' ').collect();
         words.extend(["argument", "--flag", "-x"]);
-        assert_eq!(home.bad(&words), format!("\"{}\" is not implemented yet\n", entry.name));
+        let told = format!("\"{}\" is not implemented yet: {}\n", entry.name, entry.instead);
+        assert_eq!(home.bad(&words), told);
+        let name: Vec<&str> = entry.name.split(' ').collect();
+        let help = home.good(&[&name[..], &["--help"]].concat());
+        assert!(help.contains("Until then: "), "{help}");
     }
 }
 

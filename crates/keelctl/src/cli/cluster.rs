@@ -48,6 +48,9 @@ pub enum ClusterAction {
         /// Save the logs of the nodes here first
         #[arg(long, value_name = "PATH")]
         save_cluster_logs_archive_path: Option<String>,
+        /// Save a bundle for support here first (not implemented yet)
+        #[arg(long, value_name = "PATH")]
+        save_support_archive_path: Option<String>,
     },
 }
 

@@ -391,6 +391,8 @@ mod tests {
             "keelctl image p nginx",
             "keelctl image rm nginx",
             "keelctl image default",
+            "keelctl image --namespace system ls",
+            "keelctl image ls --namespace system",
             "keelctl inject sa -f x -r os:reader",
             "keelctl meta -i write 0x0a value",
             "keelctl wipe disk vda vdb --method zeroes",

@@ -138,6 +138,9 @@ pub struct Image {
     /// How to reach nodes.
     #[command(flatten)]
     pub client: ClientFlags,
+    /// Which images of nodes: system, cri or inmem
+    #[arg(long, default_value = "cri", global = true)]
+    pub namespace: String,
     /// What to do.
     #[command(subcommand)]
     pub command: ImageAction,
@@ -148,28 +151,18 @@ pub struct Image {
 pub enum ImageAction {
     /// List images of a node
     #[command(visible_aliases = ["l", "ls"])]
-    List {
-        /// system, cri or inmem
-        #[arg(long, default_value = "cri")]
-        namespace: String,
-    },
+    List,
     /// Pull an image on nodes
     #[command(visible_alias = "p")]
     Pull {
         /// The image
         image: String,
-        /// system, cri or inmem
-        #[arg(long, default_value = "cri")]
-        namespace: String,
     },
     /// Remove an image from nodes
     #[command(visible_alias = "rm")]
     Remove {
         /// The image, by name or digest
         image: String,
-        /// system, cri or inmem
-        #[arg(long, default_value = "cri")]
-        namespace: String,
     },
     /// List the images a Kubernetes cluster needs
     #[command(name = "k8s-bundle", visible_alias = "default")]

@@ -117,10 +117,11 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
 }
 
 fn image(command: &Image, program: Program) -> Result<()> {
+    let namespace = &command.namespace;
     match &command.command {
-        ImageAction::List { namespace } => images::list(&command.client, program, namespace),
-        ImageAction::Pull { image, namespace } => images::pull(&command.client, program, image, namespace),
-        ImageAction::Remove { image, namespace } => images::remove(&command.client, program, image, namespace),
+        ImageAction::List => images::list(&command.client, program, namespace),
+        ImageAction::Pull { image } => images::pull(&command.client, program, image, namespace),
+        ImageAction::Remove { image } => images::remove(&command.client, program, image, namespace),
         ImageAction::K8sBundle(versions) => Ok(output::print(&bundles::kubernetes(versions))?),
         ImageAction::TalosBundle {
             talos_version,

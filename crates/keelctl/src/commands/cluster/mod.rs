@@ -39,9 +39,17 @@ pub fn run(command: Cluster, program: Program) -> Result<()> {
             force,
             provisioner,
             save_cluster_logs_archive_path,
+            save_support_archive_path,
         } => {
             let provisioner = provisioner.as_deref();
             check_provisioner(provisioner.unwrap_or(NATIVE), "destroy")?;
+            if save_support_archive_path.is_some() {
+                return Err(NotImplemented {
+                    name: "cluster destroy --save-support-archive-path".to_owned(),
+                    instead: "--save-cluster-logs-archive-path saves the logs of the nodes",
+                }
+                .into());
+            }
             let known = provision::show(&state, &command.name);
             if let Ok(cluster) = &known {
                 check_is_of(cluster, provisioner)?;
