@@ -4,5 +4,7 @@
 pub mod engine;
 pub mod program;
 pub mod run;
+pub mod running;
 pub mod site;
+pub mod traces;
 pub mod wait;

@@ -74,7 +74,7 @@ impl Ran {
 pub struct Program {
     path: PathBuf,
     args: Vec<String>,
-    env: Vec<(String, PathBuf)>,
+    env: Vec<(String, Option<PathBuf>)>,
 }
 
 impl Program {
@@ -102,7 +102,14 @@ impl Program {
     /// With a path in its environment.
     #[must_use]
     pub fn with_env(mut self, name: &str, value: &Path) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
+        self.env.push((name.to_owned(), Some(value.to_owned())));
+        self
+    }
+
+    /// Without a variable of the tests' own environment.
+    #[must_use]
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.env.push((name.to_owned(), None));
         self
     }
 
@@ -111,7 +118,10 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.args).args(args).stdin(Stdio::null());
         for (name, value) in &self.env {
-            command.env(name, value);
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command
     }

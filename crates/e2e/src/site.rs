@@ -202,6 +202,14 @@ pub fn network() -> &'static Network {
     })
 }
 
+/// A network that no link of the host is in now, for a cluster beside the one of [`network`].
+///
+/// # Errors
+/// The host's addresses cannot be listed, or there is none.
+pub fn another_network() -> Result<Network> {
+    free(&used()?).context("every network of 10.5.0.0/16 is in use here")
+}
+
 /// The host's addresses, each with the length of its prefix.
 fn used() -> Result<Vec<(Ipv4Addr, u8)>> {
     let output = Command::new("ip")

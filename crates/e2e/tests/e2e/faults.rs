@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::run::Test;
+use e2e::running::Running;
 use e2e::tests;
 use e2e::wait::eventually;
 
@@ -178,11 +179,19 @@ fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
             .to_owned())
     };
     let before = boot_id()?;
+    let mut watch = Running::start(c.keelctl.command(&["-n", worker(), "get", "services", "--watch"]))?;
+    watch.line_with("kubelet", Duration::from_secs(60))?;
     c.ask(worker(), &["reboot", "--wait=false"])?;
     eventually("the node to be back", Duration::from_secs(120), || {
         ensure!(boot_id()? != before, "not rebooted yet");
         let ready = c.kubectl.output(&["get", "nodes"])?;
         ensure!(ready.matches(" Ready ").count() == 2, "{ready}");
         Ok(())
-    })
+    })?;
+    // A watch says that the node was away, and shows what it does now.
+    watch.line_with("trying again", Duration::from_secs(60))?;
+    watch.line_with("the watch goes on", Duration::from_secs(60))?;
+    watch.line_with("kubelet", Duration::from_secs(60))?;
+    ensure!(watch.runs()?, "{}", watch.text());
+    Ok(())
 }

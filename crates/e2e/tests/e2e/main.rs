@@ -4,6 +4,7 @@
 
 mod changes;
 mod cluster;
+mod command_line;
 mod docker;
 mod discovery;
 mod effects;
@@ -12,6 +13,7 @@ mod faults;
 mod files;
 mod high_availability;
 mod kubernetes;
+mod local;
 mod maintenance;
 mod offline;
 mod refusals;
@@ -51,6 +53,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         kubernetes::tests(),
         etcd::tests(),
         refusals::tests(),
+        command_line::tests(),
         files::tests(),
         faults::tests(),
         changes::tests(),
@@ -77,6 +80,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         }
         cluster.destroy()?;
     }
+    all(&(), &local::tests(), filter, summary);
     all(&(), &maintenance::tests(), filter, summary);
     all(&(), &scarcity::tests(), filter, summary);
     all(&(), &etcd::own_cluster_tests(), filter, summary);

@@ -11,10 +11,7 @@ use e2e::wait::eventually;
 use crate::cluster::{control_plane, endpoint};
 
 pub fn tests() -> Vec<Test<()>> {
-    tests![
-        a_node_without_configuration_becomes_a_cluster_by_hand,
-        a_create_that_was_killed_half_way_is_cleaned_up,
-    ]
+    tests![a_node_without_configuration_becomes_a_cluster_by_hand]
 }
 
 fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()> {
@@ -97,30 +94,4 @@ pub fn mirrors(registry: &str) -> String {
     let mirror = |host: &str| format!("      {host}:\n        endpoints: [\"http://{registry}\"]\n");
     let hosts: String = ["registry.k8s.io", "ghcr.io", "docker.io"].map(mirror).concat();
     format!("machine:\n  registries:\n    mirrors:\n{hosts}")
-}
-
-fn a_create_that_was_killed_half_way_is_cleaned_up((): &()) -> Result<()> {
-    let place = Place::new("by-hand")?;
-    let keelctl = &place.keelctl;
-    let mut child = keelctl
-        .command(&["cluster", "create", "--name", "by-hand", "--subnet", &network().cidr()])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()?;
-    std::thread::sleep(Duration::from_secs(2));
-    child.kill()?;
-    child.wait()?;
-    place.destroy()?;
-    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
-    ensure!(
-        !mounts.contains(&*place.folder().to_string_lossy()),
-        "mounts are left:\n{mounts}"
-    );
-    let left = std::fs::read_dir(place.folder().join("clusters"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .next();
-    ensure!(left.is_none(), "files are left: {left:?}");
-    Ok(())
 }

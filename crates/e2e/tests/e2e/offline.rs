@@ -1,8 +1,9 @@
 //! What needs no cluster: generating, patching and checking configuration.
 
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::run::Test;
 use e2e::site::{folder, keelctl_in};
 use e2e::tests;
@@ -12,7 +13,10 @@ pub fn tests() -> Vec<Test<()>> {
         generated_configuration_is_valid,
         a_generated_file_is_not_overwritten,
         bad_configuration_is_refused_with_its_place,
-        a_mistyped_command_suggests_the_right_one,
+        a_mistyped_command_or_flag_suggests_the_right_one,
+        completion_is_loaded_by_the_shells_that_are_here,
+        manifests_get_access_to_the_machine_api,
+        images_of_a_release_are_listed,
         output_to_a_closed_pipe_is_no_error,
     ]
 }
@@ -85,10 +89,104 @@ fn bad_configuration_is_refused_with_its_place((): &()) -> Result<()> {
     Ok(())
 }
 
-fn a_mistyped_command_suggests_the_right_one((): &()) -> Result<()> {
+fn a_mistyped_command_or_flag_suggests_the_right_one((): &()) -> Result<()> {
     let home = folder()?;
-    let refusal = keelctl_in(home.path()).run(&["bootstrp"])?.refusal()?;
-    ensure!(refusal.contains("bootstrap"), "{refusal}");
+    let keelctl = keelctl_in(home.path());
+    for (line, right) in [
+        ("bootstrp", "'bootstrap'"),
+        ("containrs", "'containers'"),
+        ("config contxt", "'context'"),
+        ("etcd membrs", "'members'"),
+        ("cluster creat", "'create'"),
+        ("get members --outptu yaml", "'--output'"),
+        ("-n 10.5.0.2 logs kubelet --folow", "'--follow'"),
+        ("apply-config --mode no-rebot -f x", "'no-reboot'"),
+        ("reset --wipe-mode user-disk", "'user-disks'"),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ran = keelctl.run(&words)?;
+        ensure!(ran.code == Some(1), "{ran:?}");
+        ensure!(ran.stderr.contains(right), "{line}: {ran:?}");
+    }
+    Ok(())
+}
+
+fn completion_is_loaded_by_the_shells_that_are_here((): &()) -> Result<()> {
+    let home = folder()?;
+    let keelctl = keelctl_in(home.path());
+    let complete = "complete -p keelctl >/dev/null; COMP_WORDS=(keelctl config con); COMP_CWORD=2; \
+                    _keelctl keelctl con config; echo \"${COMPREPLY[@]}\"";
+    // (shell, how it is told to load a script, whether it can be asked what it completes)
+    for (shell, then) in [("bash", complete), ("zsh", ""), ("fish", "")] {
+        let script = keelctl.output(&["completion", shell])?;
+        ensure!(
+            script.contains("apply-config") && script.contains("talosconfig"),
+            "{shell}: {script}"
+        );
+        let file = home.path().join(format!("completion.{shell}"));
+        std::fs::write(&file, script)?;
+        let load = match shell {
+            "zsh" => format!("autoload -U compinit; compinit -D; source {}", file.display()),
+            _ => format!("source {}; {then}", file.display()),
+        };
+        match Command::new(shell)
+            .args(["-c", &load])
+            .env("HOME", home.path())
+            .output()
+        {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && shell != "bash" => {}
+            Err(error) => return Err(error).with_context(|| format!("run {shell}")),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                ensure!(
+                    output.status.success() && output.stderr.is_empty(),
+                    "{shell}: {output:?}"
+                );
+                ensure!(shell != "bash" || text.contains("contexts"), "{text}");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn manifests_get_access_to_the_machine_api((): &()) -> Result<()> {
+    let home = folder()?;
+    let manifest = "kind: Pod\nmetadata: {name: tool}\nspec: {containers: [{name: main, image: x}]}\n";
+    let args = [
+        "inject",
+        "serviceaccount",
+        "-f",
+        "-",
+        "--roles",
+        "os:reader,os:operator",
+    ];
+    let injected = keelctl_in(home.path()).run_with_input(&args, manifest)?.output()?;
+    for words in [
+        "talos.dev/v1alpha1",
+        "os:operator",
+        "secretName: tool-talos-secrets",
+        "/var/run/secrets/talos.dev",
+    ] {
+        ensure!(injected.contains(words), "{words} is not in:\n{injected}");
+    }
+    let refusal = keelctl_in(home.path())
+        .run_with_input(&args, "kind: Namespace\n")?
+        .refusal()?;
+    ensure!(refusal.contains("no workload"), "{refusal}");
+    Ok(())
+}
+
+fn images_of_a_release_are_listed((): &()) -> Result<()> {
+    let home = folder()?;
+    let keelctl = keelctl_in(home.path());
+    let kubernetes = keelctl.output(&["image", "k8s-bundle", "--etcd-version", "v3.6.1"])?;
+    ensure!(kubernetes.contains("registry.k8s.io/etcd:v3.6.1\n"), "{kubernetes}");
+    ensure!(kubernetes.contains("kubelet:v1.37.1\n"), "{kubernetes}");
+    let system = keelctl.output(&["image", "talos-bundle", "v1.13.0", "--overlays=false"])?;
+    ensure!(
+        system.contains("installer:v1.13.0\n") && !system.contains("overlays"),
+        "{system}"
+    );
     Ok(())
 }
 

@@ -166,8 +166,14 @@ fn a_service_that_may_not_be_stopped_is_not(c: &Cluster) -> Result<()> {
 }
 
 fn what_is_not_built_says_so(c: &Cluster) -> Result<()> {
-    let refusal = c.keelctl.run(&["-n", worker(), "rollback"])?.refusal()?;
-    ensure!(refusal.contains("not implemented"), "{refusal}");
+    let refusal = c
+        .keelctl
+        .run(&["-n", worker(), "debug", "image", "--args", "x"])?
+        .refusal()?;
+    ensure!(
+        refusal.contains("not implemented") && refusal.contains("kubectl debug"),
+        "{refusal}"
+    );
     Ok(())
 }
 
