@@ -22,8 +22,8 @@ use crate::{docker, firewall, network};
 /// How long the kernel may take to end processes, and to let go of what they used.
 const KILL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Ends every process of the cluster and removes everything it has: links, control groups, packet filter rules, mounts,
-/// loop devices (they go with the mounts) and files. Goes on when one of them cannot be removed, and reports it then.
+/// Ends every process of the cluster and removes everything it has: containers, links, control groups, packet filter
+/// rules, mounts, loop devices (they go with the mounts) and files. Goes on when one of them cannot be removed, and reports it then.
 pub async fn destroy(state_dir: &Path, name: &str, progress: Progress<'_>) -> Result<()> {
     check_name(name)?;
     let state_dir = absolute(state_dir)?;
@@ -49,17 +49,19 @@ pub async fn destroy(state_dir: &Path, name: &str, progress: Progress<'_>) -> Re
         None
     });
 
-    if !in_docker {
-        progress(Event::Step("stopping the nodes".to_owned()));
-    }
-    if let Some(state) = state.as_ref().filter(|state| state.same_boot()) {
-        note(&mut problems, end_processes(&names, state).await);
-    }
-    note(&mut problems, empty_groups(&names).await);
-
     if in_docker {
         docker::remove(name, &mut problems, progress);
     } else {
+        progress(Event::Step("stopping the nodes".to_owned()));
+    }
+    // Containers that could not be removed still pull from the registry.
+    if !in_docker || problems.is_empty() {
+        if let Some(state) = state.as_ref().filter(|state| state.same_boot()) {
+            note(&mut problems, end_processes(&names, state).await);
+        }
+        note(&mut problems, empty_groups(&names).await);
+    }
+    if !in_docker {
         progress(Event::Step("removing the network".to_owned()));
         match Netlink::open() {
             Ok(net) => note(&mut problems, network::remove(&net, &names).await),

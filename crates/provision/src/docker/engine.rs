@@ -52,7 +52,9 @@ fn output(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Output> {
         return Ok(output);
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    // It may say the same once for each thing it was asked to do.
+    lines.dedup();
     Err(failed(if lines.is_empty() {
         output.status.to_string()
     } else {
