@@ -1,9 +1,15 @@
-//! The distribution's manifests: `components.toml`, `debian.toml`, `images.toml`.
+//! The distribution's manifests: `components.toml`, `debian.toml` with `debian.lock`, `images.toml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::debian::DebianError;
+use crate::debian::lock::Lock;
+
+/// Beside `debian.toml`.
+const LOCK: &str = "debian.lock";
 
 /// A manifest that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +152,8 @@ pub struct Distro {
     pub components: Vec<Component>,
     /// Debian files.
     pub debian: Debian,
+    /// Which versions of its packages.
+    pub lock: Lock,
     /// Images, references filled in.
     pub images: Vec<Image>,
 }
@@ -168,6 +176,7 @@ impl Distro {
     pub fn load(dir: &Path, release: &str) -> Result<Distro, ManifestError> {
         let components: ComponentsFile = read(&dir.join("components.toml"))?;
         let debian: Debian = read(&dir.join("debian.toml"))?;
+        let lock = lock(dir, &debian)?;
         let images_path = dir.join("images.toml");
         let mut images: ImagesFile = read(&images_path)?;
         for image in &mut images.image {
@@ -197,6 +206,7 @@ impl Distro {
             toolchain: components.toolchain,
             components: components.component,
             debian,
+            lock,
             images: images.image,
         })
     }
@@ -208,6 +218,51 @@ impl Distro {
         packages.dedup();
         packages
     }
+}
+
+/// Reads `debian.lock`, which must fit to `debian.toml`.
+fn lock(dir: &Path, debian: &Debian) -> Result<Lock, ManifestError> {
+    let path = dir.join(LOCK);
+    let lock: Lock = read(&path)?;
+    match lock.differs_from(&debian.packages) {
+        None => Ok(lock),
+        Some(difference) => Err(ManifestError::Content {
+            path,
+            message: format!("{difference}: renew it with `cargo xtask dist --update-debian`"),
+        }),
+    }
+}
+
+/// Asks the mirrors of this machine what they have of the packages in `debian.toml`, and writes `debian.lock`. Gives its
+/// path.
+pub fn renew_lock(dir: &Path, epoch: u64) -> Result<PathBuf, RenewError> {
+    let debian: Debian = read(&dir.join("debian.toml"))?;
+    let path = dir.join(LOCK);
+    let text = Lock::of_mirrors(&debian.packages, epoch)?.encode();
+    std::fs::write(&path, text).map_err(|source| RenewError::Write {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(path)
+}
+
+/// A lock that cannot be renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// `debian.toml` cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// apt does not know.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
+    /// It cannot be written.
+    #[error("write {}: {source}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ManifestError> {

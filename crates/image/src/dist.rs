@@ -6,6 +6,8 @@
 //! | `node.tar` | the same as an image that `docker load` takes |
 //! | `images/` | an OCI layout with every image under its upstream name |
 //! | `sbom.spdx.json` | the bill of materials |
+//! | `keelctl`, `kubectl` | the clients |
+//! | `programs/` | our programs and the list of crates inside, from which `keelctl image build` makes all of it again |
 //! | `manifest.json` | digests of all of it |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +22,7 @@ use crate::components::{Distro, Image};
 use crate::debian::{Collection, DebianError};
 use crate::digest::Digest;
 use crate::go::{Binary, BuiltComponent};
+use crate::make::CRATES;
 use crate::oci::{
     self, BuildError, Built, Compression, Descriptor, ImageConfig, ImageSpec, Index, Layout, LayoutError,
 };
@@ -94,6 +97,9 @@ pub struct ProductList {
     pub files: BTreeMap<String, Digest>,
     /// Manifest digest of each image.
     pub images: BTreeMap<String, Digest>,
+    /// Debian packages whose locked version could no longer be had, and the version that is inside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_as_locked: BTreeMap<String, String>,
 }
 
 fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DistError {
@@ -102,7 +108,7 @@ fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DistError {
 }
 
 /// The discovery service's program.
-const DISCOVERY: &str = "keelson-discovery";
+pub const DISCOVERY: &str = "keelson-discovery";
 
 /// Makes every product. `step` is told what is about to be made, and answers by making a note of it.
 pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductList, DistError> {
@@ -111,6 +117,7 @@ pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductL
     let binaries: BTreeMap<String, Binary> = inputs.components.iter().flat_map(|c| c.binaries.clone()).collect();
     let mut list = ProductList {
         version: inputs.version.to_owned(),
+        not_as_locked: inputs.debian.replaced.clone(),
         ..ProductList::default()
     };
 
@@ -160,33 +167,50 @@ pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductL
     put(&inputs.out.join("sbom.spdx.json"), &text)?;
     list.files.insert("sbom.spdx.json".into(), Digest::of(&text));
 
-    let clients = [
-        ("keelctl", inputs.programs.get("keelctl")),
-        ("kubectl", binaries.get("kubectl").map(|b| &b.path)),
-    ];
-    let needed = |(name, path): (&'static str, Option<_>)| {
-        let path = path.ok_or_else(|| DistError::Missing("dist".into(), name.into()));
-        Ok::<_, DistError>((name, path?))
-    };
-    let mut beside = clients.into_iter().map(needed).collect::<Result<Vec<_>, _>>()?;
-    // Clusters do without it, see `cluster create`.
-    beside.extend(inputs.programs.get(DISCOVERY).map(|path| (DISCOVERY, path)));
-    for (name, path) in beside {
-        let (digest, _) = Digest::of_file(path).map_err(failed("read", path))?;
-        // A copy of its own: what is running from dist/ must not change when the next build writes its output.
-        let to = inputs.out.join(name);
-        if Digest::of_file(&to).map_or(true, |(there, _)| there != digest) {
-            let partial = to.with_extension("partial");
-            let _ = fs::remove_file(&partial);
-            fs::copy(path, &partial).map_err(failed("copy", path))?;
-            fs::rename(&partial, &to).map_err(failed("write", &to))?;
-        }
-        list.files.insert(name.into(), digest);
-    }
+    step("programs");
+    programs(inputs, &binaries, &mut list)?;
     let text = serde_json::to_vec_pretty(&list).map_err(|e| DistError::Io("write manifest.json".into(), e.into()))?;
     put(&inputs.out.join("manifest.json"), &text)?;
     forget_old(&store, inputs.cache);
     Ok(list)
+}
+
+/// The clients for people, and our programs for `keelctl image build`.
+fn programs(inputs: &Inputs<'_>, binaries: &BTreeMap<String, Binary>, list: &mut ProductList) -> Result<(), DistError> {
+    let folder = inputs.out.join("programs");
+    fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
+    let missing = |name: &str| DistError::Missing("dist".into(), name.into());
+    let kubectl = &binaries.get("kubectl").ok_or_else(|| missing("kubectl"))?.path;
+    list.files
+        .insert("kubectl".into(), copy(kubectl, &inputs.out.join("kubectl"))?);
+    for (name, path) in inputs.programs {
+        let digest = copy(path, &folder.join(name))?;
+        list.files.insert(format!("programs/{name}"), digest);
+    }
+    let keelctl = list.files.get("programs/keelctl").cloned();
+    list.files
+        .insert("keelctl".into(), keelctl.ok_or_else(|| missing("keelctl"))?);
+    place(&folder.join("keelctl"), &inputs.out.join("keelctl"))?;
+    if let Some(digest) = list.files.get(&format!("programs/{DISCOVERY}")).cloned() {
+        list.files.insert(DISCOVERY.into(), digest);
+        place(&folder.join(DISCOVERY), &inputs.out.join(DISCOVERY))?;
+    }
+    let crates = serde_json::to_vec_pretty(inputs.crates).map_err(|e| DistError::Io("list crates".into(), e.into()))?;
+    put(&folder.join(CRATES), &crates)?;
+    list.files.insert(format!("programs/{CRATES}"), Digest::of(&crates));
+    Ok(())
+}
+
+/// A copy of its own: what is running from dist/ must not change when the next build writes its output.
+fn copy(from: &Path, to: &Path) -> Result<Digest, DistError> {
+    let (digest, _) = Digest::of_file(from).map_err(failed("read", from))?;
+    if Digest::of_file(to).map_or(true, |(there, _)| there != digest) {
+        let partial = to.with_extension("partial");
+        let _ = fs::remove_file(&partial);
+        fs::copy(from, &partial).map_err(failed("copy", from))?;
+        fs::rename(&partial, to).map_err(failed("write", to))?;
+    }
+    Ok(digest)
 }
 
 /// Makes a file once per key and puts it into the folder of products.

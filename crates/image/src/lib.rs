@@ -5,7 +5,7 @@
 //! - [`registry`]: an OCI distribution server over a layout
 //! - [`pull`]: the client a node pulls with
 //! - [`sbom`]: the software bill of materials
-//! - [`dist`]: all products of a distribution from its parts
+//! - [`make`], [`dist`]: the distribution from its manifests, all products of it from its parts
 //!
 //! Everything is a value or a path passed in; nothing reads the environment. The same inputs give the same bytes.
 
@@ -22,6 +22,8 @@ pub mod elf;
 pub mod go;
 #[cfg(feature = "build")]
 pub mod licence;
+#[cfg(feature = "build")]
+pub mod make;
 pub mod oci;
 #[cfg(feature = "net")]
 pub mod pull;

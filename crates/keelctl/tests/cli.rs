@@ -74,6 +74,25 @@ fn commands_that_are_not_built_say_so_and_fail() {
 }
 
 #[test]
+fn an_image_build_without_its_parts_says_where_they_come_from() {
+    let home = Home::new();
+    let error = home.bad(&["image", "build"]);
+    assert!(
+        error.contains("there is no folder distro") && error.contains("--distro"),
+        "{error}"
+    );
+    let distro = concat!(env!("CARGO_MANIFEST_DIR"), "/../../distro");
+    let error = home.bad(&["image", "build", "--distro", distro, "--programs", "."]);
+    assert!(
+        error.contains("./machined") && error.contains("cargo xtask dist"),
+        "{error}"
+    );
+    // Without the option they are looked for beside the program.
+    let error = home.bad(&["image", "build", "--distro", distro]);
+    assert!(error.contains("/programs/machined"), "{error}");
+}
+
+#[test]
 fn mistakes_end_with_one_and_help_with_zero() {
     let home = Home::new();
     assert!(home.bad(&["reboot", "--dry"]).contains("unexpected argument '--dry'"));

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use image::components::{Component, Distro};
-use image::debian::Collection;
-use image::go::{BuiltComponent, Go};
-use image::{dist, sbom};
+use image::components::Distro;
+use image::debian::WhenGone;
+use image::make::{self, Parts, Programs};
 
 use crate::graph;
 use crate::host;
@@ -25,6 +23,10 @@ pub struct Options {
     pub programs: Option<PathBuf>,
     /// Build again, elsewhere and from nothing, and compare.
     pub verify: bool,
+    /// Fail when a Debian package of the lock can no longer be had.
+    pub locked: bool,
+    /// Only write `debian.lock` anew.
+    pub update_debian: bool,
 }
 
 impl Options {
@@ -38,6 +40,8 @@ impl Options {
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--programs" => options.programs = Some(value()?.into()),
                 "--verify" => options.verify = true,
+                "--locked" => options.locked = true,
+                "--update-debian" => options.update_debian = true,
                 other => bail!("dist: unknown argument {other:?}"),
             }
         }
@@ -56,159 +60,91 @@ const PACKAGES: [&str; 6] = [
 ];
 /// Needed too when no Go toolchain is installed.
 const FETCH_PACKAGES: [&str; 2] = ["curl", "unzip"];
-/// The crates whose programs are in the distribution, and those programs.
+/// The crates whose programs are in the distribution.
 const CRATES: [&str; 3] = ["machined", "guest", "keelctl"];
-const PROGRAMS: [&str; 6] = ["machined", "keelctl", "pause", "flannel", "cp", "testapp"];
 /// The discovery service is built by itself, with the profile of services.
 const SERVICE_CRATE: &str = "discovery";
-const SERVICE: &str = "keelson-discovery";
 const SERVICE_PROFILE: &str = "service";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// What products are made of, built.
-pub struct Parts {
-    /// The manifests.
-    pub distro: Distro,
-    /// The Go toolchain.
-    pub go: Go,
-    components: Vec<BuiltComponent>,
-    programs: BTreeMap<String, PathBuf>,
-    debian: Collection,
-    crates: Vec<sbom::Package>,
-}
 
 /// Builds; gives the folder of products.
 pub fn run(ui: &Ui, options: &Options) -> Result<PathBuf> {
     let out = paths::dist();
-    if let Some(parts) = parts(ui, options)? {
-        ui.step("products", || {
-            let list = parts.products(ui, &paths::cache()?, &out)?;
-            let note = format!("{} images in {}", list.images.len(), out.display());
-            Ok(((), Some(note)))
-        })?;
-        if options.verify {
-            crate::reproduce::run(ui, &parts, &out)?;
-        }
+    if options.update_debian {
+        update_debian(ui)?;
+        return Ok(out);
+    }
+    let cache = paths::cache()?;
+    std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    ui.say(&format!(
+        "building Keelson {} (cache {})",
+        make::version(),
+        cache.display()
+    ));
+    let distro = Distro::load(&paths::distro(), &make::version())?;
+    host::install(ui, &packages(&distro))?;
+    if !options.only.is_empty() {
+        make::components(&distro, &cache, &options.only, ui)?;
+        ui.total("built");
+        return Ok(out);
+    }
+    let parts = parts(ui, &cache, options)?;
+    let list = parts.products(&cache, &out, ui)?;
+    ui.say(&format!("    {} images in {}", list.images.len(), out.display()));
+    if options.verify {
+        crate::reproduce::run(ui, &parts, &out)?;
     }
     ui.total("built");
     Ok(out)
 }
 
-/// Installs, downloads and compiles. None when only some components were asked for.
-fn parts(ui: &Ui, options: &Options) -> Result<Option<Parts>> {
-    let cache = paths::cache()?;
-    std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
-    let version = paths::version();
-    let distro = Distro::load(&paths::repository().join("distro"), &version)?;
-    ui.say(&format!("building Keelson {version} (cache {})", cache.display()));
+/// Takes what Debian's mirrors have now.
+fn update_debian(ui: &Ui) -> Result<()> {
+    let now = std::time::UNIX_EPOCH.elapsed().context("read the clock")?.as_secs();
+    ui.step("asking the mirrors", || {
+        let path = image::components::renew_lock(&paths::distro(), now)?;
+        Ok((
+            (),
+            Some(format!("wrote {}: `git diff` shows what changed", path.display())),
+        ))
+    })
+}
 
+/// Debian packages this machine must have.
+fn packages(distro: &Distro) -> Vec<String> {
     let mut packages: Vec<String> = PACKAGES.iter().map(|name| (*name).to_owned()).collect();
     packages.extend(distro.build_packages());
     if image::run::find("go").is_none() && !Path::new("/usr/local/go/bin/go").is_file() {
         packages.extend(FETCH_PACKAGES.iter().map(|name| (*name).to_owned()));
     }
-    host::install(ui, &packages)?;
+    packages
+}
 
-    // Go's downloads and Rust's compiling do not wait for each other.
-    let (built, programs) = std::thread::scope(|scope| {
-        let go = scope.spawn(|| build_components(ui, &distro, &cache, &options.only));
-        let programs = match &options.programs {
-            _ if !options.only.is_empty() => Ok(BTreeMap::new()),
-            Some(folder) => find_given_programs(ui, folder),
-            None => build_programs(ui, &paths::target(&cache)),
-        };
-        let failed = |_| Err(anyhow::anyhow!("the thread that builds Go components failed"));
-        (go.join().unwrap_or_else(failed), programs)
-    });
-    let (go, components) = built?;
-    if !options.only.is_empty() {
-        return Ok(None);
-    }
-    let programs = programs?;
-    let debian = ui.step("Debian files", || {
-        let collection = Collection::load(&distro.debian, &cache.join("debian"))?;
-        let count = format!("{} packages", collection.packages.len());
-        Ok((collection, Some(count)))
-    })?;
-    let crates = ui.step("licences of crates", || {
-        let roots = [&CRATES[..], &[SERVICE_CRATE]].concat();
-        Ok((graph::linked_into(&roots)?, Some(String::new())))
-    })?;
-    let parts = Parts {
-        distro,
-        go,
-        components,
-        programs,
-        debian,
-        crates,
+fn parts(ui: &Ui, cache: &Path, options: &Options) -> Result<Parts> {
+    let settings = make::Settings {
+        distro: paths::distro(),
+        cache: cache.to_owned(),
+        epoch: paths::epoch()?,
+        when_gone: if options.locked {
+            WhenGone::Fail
+        } else {
+            WhenGone::Replace
+        },
     };
-    Ok(Some(parts))
-}
-
-impl Parts {
-    /// Makes the products, with intermediate ones in `cache`.
-    pub fn products(&self, ui: &Ui, cache: &Path, out: &Path) -> Result<dist::ProductList> {
-        let version = paths::version();
-        let inputs = dist::Inputs {
-            distro: &self.distro,
-            components: &self.components,
-            programs: &self.programs,
-            debian: &self.debian,
-            crates: &self.crates,
-            version: &version,
-            epoch: paths::epoch()?,
-            cache,
-            out,
+    make::parts(&settings, ui, || {
+        let files = match &options.programs {
+            Some(folder) => find_given_programs(ui, folder)?,
+            None => build_programs(ui, &paths::target(cache))?,
         };
-        let mut last: Option<(String, Instant)> = None;
-        let mut note = |name: &str| {
-            if let Some((name, began)) = last.replace((name.to_owned(), Instant::now())) {
-                ui.say(&format!("    {name}  {}", crate::ui::duration(began.elapsed())));
-            }
-        };
-        Ok(dist::build(&inputs, &mut note)?)
-    }
-
-    /// A component and its built programs.
-    pub fn component(&self, name: &str) -> Option<(&Component, &BuiltComponent)> {
-        let both = self.distro.components.iter().zip(&self.components);
-        both.into_iter().find(|(component, _)| component.name == name)
-    }
-
-    /// One of our programs.
-    pub fn program(&self, name: &str) -> Option<&PathBuf> {
-        self.programs.get(name)
-    }
-}
-
-fn build_components(ui: &Ui, distro: &Distro, cache: &Path, only: &[String]) -> Result<(Go, Vec<BuiltComponent>)> {
-    let go = ui.step("Go toolchain", || {
-        let go = Go::find_or_fetch(&distro.toolchain, cache)?;
-        let version = format!("go {}", go.version);
-        Ok((go, Some(version)))
-    })?;
-    let known = |name: &str| distro.components.iter().any(|component| component.name == name);
-    if let Some(name) = only.iter().find(|name| !known(name)) {
-        bail!("--only: there is no component {name:?}");
-    }
-    let mut built = Vec::new();
-    for component in distro
-        .components
-        .iter()
-        .filter(|c| only.is_empty() || only.contains(&c.name))
-    {
-        built.push(ui.step(&format!("{} {}", component.name, component.version), || {
-            let (built, fresh) = go.build(distro, component, cache)?;
-            Ok((built, fresh.then(String::new)))
-        })?);
-    }
-    Ok((go, built))
+        let crates = graph::linked_into(&[&CRATES[..], &[SERVICE_CRATE]].concat())?;
+        Ok(Programs { files, crates })
+    })
 }
 
 /// Programs of some Go components by name, built or as an earlier build left them.
 pub fn go_programs(ui: &Ui, components: &[String]) -> Result<BTreeMap<String, PathBuf>> {
-    let distro = Distro::load(&paths::repository().join("distro"), &paths::version())?;
-    let (_, built) = build_components(ui, &distro, &paths::cache()?, components)?;
+    let distro = Distro::load(&paths::distro(), &make::version())?;
+    let (_, built) = make::components(&distro, &paths::cache()?, components, ui)?;
     let binaries = built.into_iter().flat_map(|component| component.binaries);
     Ok(binaries.map(|(name, binary)| (name, binary.path)).collect())
 }
@@ -225,20 +161,19 @@ fn build_programs(ui: &Ui, target: &Path) -> Result<BTreeMap<String, PathBuf>> {
         host::quiet(&mut reproducible_build(SERVICE_PROFILE, &[SERVICE_CRATE], target)?)?;
         Ok(((), Some(String::new())))
     })?;
-    let mut programs = find_programs(&release(target))?;
-    programs.insert(SERVICE.to_owned(), built(target, SERVICE_PROFILE).join(SERVICE));
+    let mut programs = make::find_programs(&release(target))?;
+    let service = built(target, SERVICE_PROFILE).join(image::dist::DISCOVERY);
+    programs.insert(image::dist::DISCOVERY.to_owned(), service);
     Ok(programs)
 }
 
-/// Programs built elsewhere. Clusters do without the discovery service, so it may be missing.
+/// Programs built elsewhere.
 fn find_given_programs(ui: &Ui, folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut programs = find_programs(folder)?;
-    let service = folder.join(SERVICE);
-    if service.is_file() {
-        programs.insert(SERVICE.to_owned(), service);
-    } else {
+    let programs = make::find_programs(folder)?;
+    if !programs.contains_key(image::dist::DISCOVERY) {
         ui.say(&format!(
-            "  · there is no {SERVICE} in {}: dist goes without",
+            "  · there is no {} in {}: dist goes without",
+            image::dist::DISCOVERY,
             folder.display()
         ));
     }
@@ -319,18 +254,6 @@ fn built(target: &Path, profile: &str) -> PathBuf {
     target.join(TARGET).join(profile)
 }
 
-fn find_programs(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut programs = BTreeMap::new();
-    for name in PROGRAMS {
-        let path = folder.join(name);
-        if !path.is_file() {
-            bail!("there is no program {}", path.display());
-        }
-        programs.insert(name.to_owned(), path);
-    }
-    Ok(programs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,17 +261,17 @@ mod tests {
     #[test]
     fn the_arguments_of_dist_are_read() {
         let args = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let options = Options::parse(&args("--only runc,cni --programs /x --verify")).unwrap();
+        let options = Options::parse(&args("--only runc,cni --programs /x --verify --locked")).unwrap();
         assert_eq!(options.only, ["runc", "cni"]);
         assert_eq!(options.programs, Some("/x".into()));
-        assert!(options.verify);
+        assert!(options.verify && options.locked && !options.update_debian);
         assert!(Options::parse(&args("--fast")).is_err());
         assert!(Options::parse(&args("--only")).is_err());
     }
 
     #[test]
     fn every_image_that_generated_configurations_name_is_built() {
-        let distro = Distro::load(&paths::repository().join("distro"), &paths::version()).unwrap();
+        let distro = Distro::load(&paths::distro(), &make::version()).unwrap();
         // The installer is for machines with disks, which this release does not build for yet.
         for wanted in config::images::ALL
             .iter()

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use image::make::is_installed;
 use image::run::Tool;
 
 use crate::ui::Ui;
@@ -38,13 +39,6 @@ fn apt(args: &[&str]) -> Result<()> {
     let tool = Tool::new("apt-get", "apt").env("DEBIAN_FRONTEND", "noninteractive");
     tool.args(["-o", "DPkg::Lock::Timeout=300"]).args(args).output()?;
     Ok(())
-}
-
-fn is_installed(package: &str) -> bool {
-    let status = Tool::new("dpkg-query", "dpkg")
-        .args(["-W", "-f", "${db:Status-Status}", package])
-        .output();
-    status.is_ok_and(|text| text == b"installed")
 }
 
 /// Runs a command whose output the person should see.

@@ -33,6 +33,8 @@ options
   --verify               dist: make the products again, elsewhere and from nothing, and compare every byte
   --programs FOLDER      dist: take machined, keelctl, pause, flannel, cp and testapp (and keelson-discovery, if it is
                          there) from that folder instead of building
+  --locked               dist: fail when a Debian package of distro/debian.lock can no longer be had
+  --update-debian        dist: only write distro/debian.lock anew, with what the mirrors of this machine have
   --runs N               bench: how often clusters are started (3)
   --subnet NETWORK       bench: the network of its clusters (10.6.0.0/24)
   further arguments of up and down go to `keelctl cluster create` and `keelctl cluster destroy`

@@ -29,17 +29,13 @@ pub fn target(cache: &Path) -> PathBuf {
     cache.join("target")
 }
 
-/// Our version, with its v: that of the machine API this project implements.
-pub fn version() -> String {
-    format!("v{}", env!("CARGO_PKG_VERSION"))
+/// The manifests of the distribution.
+pub fn distro() -> PathBuf {
+    repository().join("distro")
 }
 
 /// The time products carry.
 pub fn epoch() -> Result<u64> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text
-            .parse()
-            .with_context(|| format!("SOURCE_DATE_EPOCH={text:?} is not a number of seconds")),
-        Err(_) => Ok(image::dist::EPOCH),
-    }
+    let text = std::env::var("SOURCE_DATE_EPOCH").ok();
+    Ok(image::make::epoch(text.as_deref())?)
 }

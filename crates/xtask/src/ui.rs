@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use image::make::{Outcome, Progress};
 
 /// How often the line of running steps is drawn on a terminal.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -48,18 +49,14 @@ impl Ui {
     /// Runs a step and says how long it took; `None` as its note means that there was nothing to do.
     pub fn step<T>(&self, name: &str, work: impl FnOnce() -> Result<(T, Option<String>)>) -> Result<T> {
         let began = Instant::now();
-        self.inner.lock().push((name.to_owned(), began));
+        self.begin(name);
         let result = work();
-        self.inner
-            .lock()
-            .retain(|(running, at)| !(running == name && *at == began));
-        let took = duration(began.elapsed());
-        match &result {
-            Ok((_, Some(note))) if note.is_empty() => self.say(&format!("  ✓ {name}  {took}")),
-            Ok((_, Some(note))) => self.say(&format!("  ✓ {name}  {took}  ({note})")),
-            Ok((_, None)) => self.say(&format!("  · {name}  {took}  (unchanged)")),
-            Err(_) => self.say(&format!("  ✗ {name}  {took}")),
-        }
+        let outcome = match &result {
+            Ok((_, Some(note))) => Some(Outcome::Done(note.clone())),
+            Ok((_, None)) => Some(Outcome::Unchanged),
+            Err(_) => None,
+        };
+        self.end(name, outcome, began.elapsed());
         Ok(result?.0)
     }
 
@@ -88,6 +85,31 @@ impl Ui {
     /// Prints how long everything took.
     pub fn total(&self, text: &str) {
         self.say(&format!("{text} in {}", duration(self.inner.started.elapsed())));
+    }
+}
+
+impl Progress for Ui {
+    fn begin(&self, step: &str) {
+        self.inner.lock().push((step.to_owned(), Instant::now()));
+    }
+
+    fn end(&self, step: &str, outcome: Option<Outcome>, took: Duration) {
+        let mut running = self.inner.lock();
+        if let Some(at) = running.iter().position(|(name, _)| name == step) {
+            running.remove(at);
+        }
+        drop(running);
+        let took = duration(took);
+        self.say(&match outcome {
+            Some(Outcome::Done(note)) if note.is_empty() => format!("  ✓ {step}  {took}"),
+            Some(Outcome::Done(note)) => format!("  ✓ {step}  {took}  ({note})"),
+            Some(Outcome::Unchanged) => format!("  · {step}  {took}  (unchanged)"),
+            None => format!("  ✗ {step}  {took}"),
+        });
+    }
+
+    fn note(&self, text: &str) {
+        self.say(&format!("  ! {text}"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Arguments of commands that talk to nodes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -149,6 +150,27 @@ pub struct Image {
 /// What `image` can do.
 #[derive(Debug, Subcommand)]
 pub enum ImageAction {
+    /// Build the distribution: root filesystem, node image, and every Kubernetes image
+    ///
+    /// Makes from our programs, the Go components and Debian's files what `cargo xtask dist` makes of them, to the
+    /// byte. Go components and Debian's files are fetched and compiled where the cache does not have them.
+    Build {
+        /// Folder of the distribution's manifests
+        #[arg(long, default_value = "distro", value_name = "FOLDER")]
+        distro: PathBuf,
+        /// Folder of our programs and crates.json [default: programs, beside this program]
+        #[arg(long, value_name = "FOLDER")]
+        programs: Option<PathBuf>,
+        /// Folder of downloads and of what was built before [default: ~/.cache/keelson]
+        #[arg(long, value_name = "FOLDER", env = "KEELSON_CACHE", hide_env_values = true)]
+        cache: Option<PathBuf>,
+        /// Where the products go
+        #[arg(long, short, default_value = "dist", value_name = "FOLDER")]
+        output: PathBuf,
+        /// Fail when a Debian package of debian.lock can no longer be had, and take no other version of it
+        #[arg(long)]
+        locked: bool,
+    },
     /// List images of a node
     #[command(visible_aliases = ["l", "ls"])]
     List,

@@ -72,12 +72,6 @@ pub const PENDING: &[Pending] = &[
         SECURE_BOOT,
     ),
     pending(
-        "image build",
-        "Build the distribution",
-        "",
-        "`cargo xtask dist` does it",
-    ),
-    pending(
         "image cache-create",
         "Make a cache of images",
         "--cosign-signatures, --force, --image-cache-path, --image-layer-cache-path, --images, --insecure, --layout, --platform",

@@ -18,6 +18,7 @@ pub mod gen_config;
 pub mod gen_keys;
 pub mod get;
 pub mod health;
+pub mod image_build;
 pub mod images;
 pub mod inject;
 pub mod inspect;
@@ -119,6 +120,19 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
 fn image(command: &Image, program: Program) -> Result<()> {
     let namespace = &command.namespace;
     match &command.command {
+        ImageAction::Build {
+            distro,
+            programs,
+            cache,
+            output,
+            locked,
+        } => image_build::run(&image_build::Options {
+            distro: distro.clone(),
+            programs: programs.clone(),
+            cache: cache.clone(),
+            output: output.clone(),
+            locked: *locked,
+        }),
         ImageAction::List => images::list(&command.client, program, namespace),
         ImageAction::Pull { image } => images::pull(&command.client, program, image, namespace),
         ImageAction::Remove { image } => images::remove(&command.client, program, image, namespace),

@@ -1,4 +1,8 @@
-//! Files out of Debian packages: downloading, unpacking, and picking files with the libraries they need.
+//! Files out of Debian packages: which versions ([`lock`]), getting them ([`fetch`]), and picking files with the
+//! libraries they need.
+
+mod fetch;
+pub mod lock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::components::{Debian, DebianSet};
 use crate::digest::Digest;
 use crate::elf;
-use crate::run::{RunError, Tool};
+use crate::run::RunError;
 use crate::tree::Tree;
+use lock::Lock;
 
 /// Why files of a package cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,27 @@ pub enum DebianError {
     /// A pattern matches nothing, or a library is in no package.
     #[error("debian.toml: {0}")]
     Missing(String),
+    /// What apt says is not understood.
+    #[error("read what apt-get says: {0}")]
+    Apt(String),
+    /// Packages of the lock cannot be had any more.
+    #[error(
+        "debian.lock: {} can no longer be had from the mirrors of this machine nor from {}: take what the mirrors have \
+         now with `cargo xtask dist --update-debian`, and look at what changes",
+        .0.join(", "),
+        lock::SNAPSHOTS
+    )]
+    Gone(Vec<String>),
+}
+
+/// What to do when a version of the lock is nowhere to be had any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenGone {
+    /// Take the version that the mirrors have instead, and say so: on the day of a security update work goes on.
+    #[default]
+    Replace,
+    /// Fail: the bytes of the lock or none.
+    Fail,
 }
 
 /// An unpacked package.
@@ -45,98 +71,12 @@ pub struct Package {
 
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "usr/lib"];
 
-/// Downloads packages into `cache` and unpacks them. What an earlier call with the same list got is used again.
-pub fn fetch(names: &[String], cache: &Path) -> Result<Vec<Package>, DebianError> {
-    let failed = |what: &str, path: &Path| {
-        let text = format!("{what} {}", path.display());
-        move |e| DebianError::Io(text, e)
-    };
-    fs::create_dir_all(cache).map_err(failed("create", cache))?;
-    let mut names = names.to_vec();
-    names.sort();
-    let list = cache.join(format!(
-        "list-{}.json",
-        &Digest::of(names.join(" ").as_bytes()).hex()[..16]
-    ));
-    let known = fs::read(&list)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok());
-    let files = match known.filter(|files| files.iter().all(|file| cache.join(file).is_file())) {
-        Some(files) => files,
-        None => {
-            let files = download(&names, cache)?;
-            let text =
-                serde_json::to_vec_pretty(&files).map_err(|e| DebianError::Io("list packages".into(), e.into()))?;
-            fs::write(&list, text).map_err(failed("write", &list))?;
-            files
-        }
-    };
-    files.iter().map(|file| unpack(&cache.join(file), cache)).collect()
-}
-
-fn download(names: &[String], cache: &Path) -> Result<Vec<String>, DebianError> {
-    let work = cache.join("downloading");
-    let failed = |e| DebianError::Io(format!("prepare {}", work.display()), e);
-    let _ = fs::remove_dir_all(&work);
-    fs::create_dir_all(&work).map_err(failed)?;
-    let get = || {
-        Tool::new("apt-get", "apt")
-            .args(["download", "-o", "APT::Sandbox::User=root"])
-            .args(names)
-            .dir(&work)
-            .output()
-    };
-    if get().is_err() {
-        // The lists are missing or out of date.
-        Tool::new("apt-get", "apt").args(["update", "-q"]).output()?;
-        get()?;
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&work).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".deb") {
-            fs::rename(entry.path(), cache.join(&name)).map_err(failed)?;
-            files.push(name);
-        }
-    }
-    fs::remove_dir_all(&work).map_err(failed)?;
-    files.sort();
-    Ok(files)
-}
-
-fn unpack(file: &Path, cache: &Path) -> Result<Package, DebianError> {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut parts = stem.split('_');
-    let mut next = || parts.next().unwrap_or_default().replace("%3a", ":");
-    let (name, version, architecture) = (next(), next(), next());
-    let (digest, _) = Digest::of_file(file).map_err(|e| DebianError::Io(format!("read {}", file.display()), e))?;
-    let dir = cache.join("unpacked").join(format!("{stem}-{}", &digest.hex()[..12]));
-    if !dir.is_dir() {
-        let partial = dir.with_extension("partial");
-        let failed = |e| DebianError::Io(format!("unpack {}", file.display()), e);
-        let _ = fs::remove_dir_all(&partial);
-        fs::create_dir_all(&partial).map_err(failed)?;
-        Tool::new("dpkg-deb", "dpkg")
-            .arg("-x")
-            .arg(file)
-            .arg(&partial)
-            .output()?;
-        fs::rename(&partial, &dir).map_err(failed)?;
-    }
-    Ok(Package {
-        name,
-        version,
-        architecture,
-        digest,
-        dir,
-    })
-}
-
 /// Unpacked packages, and where each file is.
 pub struct Collection {
     /// The packages.
     pub packages: Vec<Package>,
+    /// Packages that are not as in the lock, because that version can no longer be had: name and version.
+    pub replaced: BTreeMap<String, String>,
     sets: BTreeMap<String, DebianSet>,
     /// Path in a merged-/usr system → package and file on disk.
     files: BTreeMap<String, (usize, PathBuf)>,
@@ -152,15 +92,16 @@ pub struct Picked {
 }
 
 impl Collection {
-    /// Fetches and indexes the packages of `debian`.
-    pub fn load(debian: &Debian, cache: &Path) -> Result<Collection, DebianError> {
-        let packages = fetch(&debian.packages, cache)?;
+    /// Fetches and indexes the packages of `lock`.
+    pub fn load(debian: &Debian, lock: &Lock, when: WhenGone, cache: &Path) -> Result<Collection, DebianError> {
+        let packages = fetch::fetch(lock, when, cache)?;
         let mut files = BTreeMap::new();
         for (number, package) in packages.iter().enumerate() {
             index(&package.dir, &package.dir, number, &mut files)
                 .map_err(|e| DebianError::Io(format!("read {}", package.dir.display()), e))?;
         }
         Ok(Collection {
+            replaced: lock.replaced_by(&packages),
             packages,
             sets: debian.sets.clone(),
             files,
