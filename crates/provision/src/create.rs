@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use sys::files::Lock;
 use sys::net::Netlink;
-use sys::process::Identity;
 use sys::{Context, caps};
 
 use crate::destroy::remove_folder;
 use crate::error::{Error, Result};
+use crate::firewall;
 use crate::names::Names;
 use crate::network;
 use crate::node;
@@ -18,12 +18,13 @@ use crate::options::Provider;
 use crate::plan::Plan;
 use crate::progress::{Event, Progress};
 use crate::show::{Cluster, show};
-use crate::state::{ClusterState, GATEWAY, NodeState, Phase, RunState};
-use crate::supervisor;
-use crate::{connect, docker, firewall, host, log};
+use crate::start::Starts;
+use crate::state::ClusterState;
+use crate::{docker, host};
 
 /// How long another command may hold the network or the cluster.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
+/// Time between two attempts to take a lock.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Makes the cluster and starts its nodes. What was made stays when it fails, so that its logs can be read;
@@ -59,19 +60,22 @@ async fn native(plan: &Plan, names: &Names, image: &Path, progress: Progress<'_>
     }
     firewall::open(names, options.subnet, progress).await?;
 
-    let deadline = Instant::now() + options.wait_timeout;
-    if state.registry.is_some() || state.discovery.is_some() || !state.ports.is_empty() {
-        start_gateway(names, &mut state, deadline, options.wait_timeout, progress).await?;
-    }
-    progress(Event::Step(starting(state.nodes.len())));
-    for (plan, node) in plan.nodes.iter().zip(state.nodes.clone()) {
-        node::prepare(names, &node, plan.config.as_deref())?;
-        start(names, &mut state, &node.name)?;
+    let mut starts = Starts {
+        names,
+        state: &mut state,
+        deadline: Instant::now() + options.wait_timeout,
+        limit: options.wait_timeout,
+    };
+    starts.gateway(progress).await?;
+    let nodes = starts.state.nodes.clone();
+    progress(Event::Step(starting(nodes.len())));
+    for (plan, node) in plan.nodes.iter().zip(&nodes) {
+        node::prepare(names, node, plan.config.as_deref())?;
+        starts.begin(&node.name)?;
     }
     let mut warnings = Vec::new();
-    for node in &state.nodes {
-        let run = started(names, &state, &node.name, deadline, options.wait_timeout).await?;
-        warnings.extend(run.warnings);
+    for node in &nodes {
+        warnings.extend(starts.started(&node.name).await?.warnings);
     }
     // Every node of a host is refused the same things.
     warnings.sort();
@@ -81,8 +85,8 @@ async fn native(plan: &Plan, names: &Names, image: &Path, progress: Progress<'_>
         .for_each(|warning| progress(Event::Warning(warning)));
     if options.wait_for_api {
         progress(Event::Step(WAITING.to_owned()));
-        for node in &state.nodes {
-            answers(names, &state, node, deadline, options.wait_timeout).await?;
+        for node in &nodes {
+            starts.answers(node).await?;
         }
     }
     state.complete = true;
@@ -144,95 +148,4 @@ pub(crate) async fn lock(folder: &Path, what: &str) -> Result<Lock> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Starts the registry and what else the gateway serves.
-pub(crate) async fn start_gateway(
-    names: &Names,
-    state: &mut ClusterState,
-    deadline: Instant,
-    limit: Duration,
-    progress: Progress<'_>,
-) -> Result<()> {
-    progress(Event::Step("starting the gateway".to_owned()));
-    start(names, state, GATEWAY)?;
-    started(names, state, GATEWAY, deadline, limit).await.map(drop)
-}
-
-/// Starts a supervisor: recorded first, told to begin then.
-fn start(names: &Names, state: &mut ClusterState, who: &str) -> Result<()> {
-    let waiting = supervisor::start(names, who)?;
-    state.supervisors.insert(who.to_owned(), waiting.identity);
-    state.save(names)?;
-    waiting.begin()
-}
-
-/// Waits until a supervisor reports that what it looks after runs.
-async fn started(
-    names: &Names,
-    state: &ClusterState,
-    who: &str,
-    deadline: Instant,
-    limit: Duration,
-) -> Result<RunState> {
-    loop {
-        // Asked before the report is read: a last report of a supervisor that then ended is not missed.
-        let alive = state
-            .supervisors
-            .get(who)
-            .is_some_and(|identity: &Identity| identity.is_running());
-        let run = RunState::load(&names.run_file(who))?.unwrap_or_default();
-        // A crash right after the start is for the person to see, not for endless waiting.
-        let crashed = run.phase == Phase::Starting && run.starts > 0;
-        match run.phase {
-            Phase::Running => return Ok(run),
-            Phase::Failed | Phase::Stopped => return Err(not_started(names, who, run.message)),
-            Phase::Starting if crashed => return Err(not_started(names, who, run.message)),
-            Phase::Starting if !alive => return Err(not_started(names, who, "its supervisor ended".to_owned())),
-            Phase::Starting => {}
-        }
-        if Instant::now() > deadline {
-            return Err(Error::Timeout {
-                what: format!("the start of {who}"),
-                limit,
-            });
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-fn not_started(names: &Names, who: &str, reason: String) -> Error {
-    let console = log::tail(&names.console_log(who));
-    let log = if console.is_empty() {
-        log::tail(&names.supervisor_log(who))
-    } else {
-        console
-    };
-    Error::NotStarted {
-        who: who.to_owned(),
-        reason,
-        log,
-    }
-}
-
-/// Waits until a node accepts connections to its API.
-async fn answers(
-    names: &Names,
-    state: &ClusterState,
-    node: &NodeState,
-    deadline: Instant,
-    limit: Duration,
-) -> Result<()> {
-    let address = connect::api(node.address);
-    while !connect::accepts(address).await {
-        started(names, state, &node.name, deadline, limit).await?;
-        if Instant::now() > deadline {
-            return Err(Error::Timeout {
-                what: format!("an answer of {} on {address}", node.name),
-                limit,
-            });
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
 }

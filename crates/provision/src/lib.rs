@@ -4,7 +4,8 @@
 //! A node of namespaces has its own mounts, processes, network, host name, IPC and control groups; its root is the node image,
 //! read-only; what it writes is in the cluster's folder. A small process per node, the supervisor, starts it, starts it
 //! again when it asks to be rebooted, and keeps its console log, so a cluster outlives the command that made it. One
-//! more process per cluster, the gateway, serves the registry and the exposed ports, and runs the discovery service.
+//! more process per cluster, the gateway, serves the registry and the exposed ports, and runs the discovery service. A
+//! node that was shut down stays down until [`start`].
 //!
 //! Everything a cluster has on the machine carries a name that follows from its own name and folder (see [`Names`]),
 //! and is written down before it is made, so [`destroy`] finds all of it, also after a creation that was killed.
@@ -40,6 +41,7 @@ mod plan;
 mod progress;
 mod proxy;
 mod show;
+mod start;
 mod state;
 mod supervisor;
 mod tool;
@@ -54,6 +56,7 @@ pub use options::{CreateOptions, DockerImage, DockerOptions, PortMapping, Protoc
 pub use plan::{NodePlan, Plan, Role};
 pub use progress::{Event, Progress};
 pub use show::{Cluster, Node, NodeStatus, list, show};
+pub use start::start;
 pub use state::Phase;
 
 /// Becomes a supervisor or the launcher of a sandbox, and never returns, if this process was started as one.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sys::net::{Namespace, Netlink};
 
+use crate::create::lock;
 use crate::error::{Error, Result};
 use crate::names::Names;
 use crate::options::Subnet;
@@ -12,6 +13,14 @@ use crate::state::{ClusterState, NodeState};
 
 /// The node's link inside its network namespace.
 const NODE_LINK: &str = "eth0";
+
+/// Makes the cluster's network, if it is free.
+pub(crate) async fn make(net: &Netlink, names: &Names, subnet: Subnet, mtu: u32, state_dir: &Path) -> Result<()> {
+    // Two commands must not find the same network free.
+    let _lock = lock(state_dir, "the networks of clusters").await?;
+    check_free(net, names, subnet, state_dir).await?;
+    make_bridge(net, names, subnet, mtu).await
+}
 
 /// Fails where the machine already has an address in this network.
 pub(crate) async fn check_free(net: &Netlink, names: &Names, subnet: Subnet, state_dir: &Path) -> Result<()> {

@@ -170,7 +170,7 @@ fn status(names: &Names, state: &ClusterState, who: &str, same_boot: bool) -> No
         Phase::Starting | Phase::Running if !same_boot => (Phase::Stopped, "the machine was restarted".to_owned()),
         Phase::Starting | Phase::Running if supervisor.is_none() => (
             Phase::Failed,
-            "its supervisor is gone; destroy the cluster and create it again".to_owned(),
+            "its supervisor is gone (`cluster start` starts the node again)".to_owned(),
         ),
         phase => (phase, run.message),
     };

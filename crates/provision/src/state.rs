@@ -83,6 +83,12 @@ impl ClusterState {
         write(&names.state_file(), self)
     }
 
+    /// True where a registry, discovery or ports are to be served. Docker publishes ports itself.
+    pub(crate) fn needs_gateway(&self) -> bool {
+        let ports = matches!(self.provider, Provider::Native { .. }) && !self.ports.is_empty();
+        self.registry.is_some() || self.discovery.is_some() || ports
+    }
+
     /// True where recorded process numbers are of this boot.
     pub(crate) fn same_boot(&self) -> bool {
         sys::host::boot_id().is_ok_and(|now| now == self.boot_id)

@@ -37,6 +37,18 @@ pub enum ClusterAction {
         #[arg(long)]
         provisioner: Option<String>,
     },
+    /// Start nodes that were shut down, with the data they have
+    Start {
+        /// Names of nodes as `cluster show` has them; else all that do not run
+        #[arg(value_name = "NODE")]
+        nodes: Vec<String>,
+        /// native, docker or qemu
+        #[arg(long, default_value = "native")]
+        provisioner: String,
+        /// How long to wait until they answer
+        #[arg(long, default_value = "5m0s", value_parser = parse_duration)]
+        wait_timeout: Duration,
+    },
     /// Destroy a cluster and its state
     Destroy {
         /// Go on when something cannot be removed

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use sys::net::Netlink;
 
 use super::{ROLE, containers, engine, labels};
-use crate::create::{WAITING, claim_network, lock, reserve, start_gateway, starting};
+use crate::create::{WAITING, claim_network, lock, reserve, starting};
 use crate::error::{Error, Result};
 use crate::names::Names;
 use crate::node::{sku, user_data};
 use crate::options::{DockerImage, DockerOptions, PortMapping, Protocol};
 use crate::plan::Plan;
 use crate::progress::{Event, Progress};
+use crate::start::Starts;
 use crate::state::{ClusterState, NodeState, Phase};
 use crate::{connect, host};
 
@@ -49,9 +50,13 @@ pub(crate) async fn create(plan: &Plan, names: &Names, docker: &DockerOptions, p
     check_engine_is_here(&net, &state).await?;
 
     let deadline = Instant::now() + options.wait_timeout;
-    if state.registry.is_some() || state.discovery.is_some() {
-        start_gateway(names, &mut state, deadline, options.wait_timeout, progress).await?;
-    }
+    let mut starts = Starts {
+        names,
+        state: &mut state,
+        deadline,
+        limit: options.wait_timeout,
+    };
+    starts.gateway(progress).await?;
     progress(Event::Step(starting(state.nodes.len())));
     for (index, (plan, node)) in plan.nodes.iter().zip(&state.nodes).enumerate() {
         let ports = if index == 0 { state.ports.as_slice() } else { &[] };

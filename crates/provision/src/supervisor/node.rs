@@ -94,6 +94,8 @@ impl Supervisor<'_> {
     async fn keep_running(&mut self) -> Result<()> {
         let mut ending = Ending::listen()?;
         let mut pause = FIRST_PAUSE;
+        // A supervisor that was killed leaves what it had.
+        self.clean().await;
         loop {
             let since = Instant::now();
             let mut started = self.start().await?;

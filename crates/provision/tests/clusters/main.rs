@@ -26,6 +26,8 @@ macro_rules! tests {
 const TESTS: &[Test] = tests![
     nodes::nodes_are_isolated_and_reach_each_other,
     nodes::a_node_restarts_stays_down_and_recovers_from_a_crash,
+    nodes::a_node_that_was_shut_down_is_started_again_with_its_data,
+    nodes::a_cluster_is_started_again_after_the_machine_was,
     nodes::limits_of_a_node_are_kept,
     nodes::what_a_node_writes_outlives_its_restart,
     lives::ports_and_the_registry_are_served,

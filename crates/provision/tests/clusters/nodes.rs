@@ -1,6 +1,9 @@
 //! What a node is.
 
+use std::time::Duration;
+
 use provision::{Error, Names, Phase};
+use sys::process::Identity;
 
 use crate::API;
 use crate::world::{World, ask, ask_at, wait_until};
@@ -94,6 +97,63 @@ pub(crate) fn a_node_restarts_stays_down_and_recovers_from_a_crash(world: &World
         world.show("demo").nodes[0].status.supervisor.is_none()
     });
     assert!(world.show("demo").nodes[0].status.message.contains("shut down"));
+    world.destroy("demo");
+}
+
+pub(crate) fn a_node_that_was_shut_down_is_started_again_with_its_data(world: &World) {
+    let cluster = world.create(world.plan("demo", 1, 1, 1));
+    let [one, two] = [0, 1].map(|index| cluster.nodes[index].clone());
+    let start = |nodes: &[&str]| {
+        let nodes: Vec<String> = nodes.iter().map(|name| (*name).to_owned()).collect();
+        world.block_on(provision::start(
+            &world.folder,
+            "demo",
+            &nodes,
+            Duration::from_secs(20),
+            &|_| (),
+        ))
+    };
+    assert_eq!(ask(one.address, "write /var/kept text"), "Ok(())");
+    ask(one.address, "exit 0");
+    wait_until("the end of its API", || {
+        ask_at((one.address, API).into(), "host").is_err()
+    });
+    // Its supervisor may still be at work.
+    let shown = start(&[&one.name]).unwrap();
+    assert_eq!(shown.nodes[0].status.phase, Phase::Running);
+    assert_eq!(ask(one.address, "read /var/kept"), "text");
+    assert_eq!(shown.nodes[1].status, two.status, "the other one is untouched");
+    // Nothing is down: nothing happens.
+    assert_eq!(start(&[]).unwrap().nodes, shown.nodes);
+    let error = start(&["other"]).unwrap_err().to_string();
+    assert!(error.contains("demo-controlplane-1, demo-worker-1"), "{error}");
+    world.destroy("demo");
+}
+
+pub(crate) fn a_cluster_is_started_again_after_the_machine_was(world: &World) {
+    let cluster = world.create(world.plan("demo", 1, 1, 1));
+    let names = Names::of(&world.folder, "demo");
+    assert_eq!(ask(cluster.nodes[0].address, "write /var/kept text"), "Ok(())");
+    for node in &cluster.nodes {
+        let supervisor = Identity::of(node.status.supervisor.unwrap()).unwrap();
+        supervisor.signal(libc::SIGKILL).unwrap();
+        assert!(supervisor.wait_ended(Duration::from_secs(20)).unwrap());
+    }
+    // What a restart of the machine takes, and what it changes.
+    world.block_on(async {
+        let net = sys::net::Netlink::open().unwrap();
+        net.delete_link(&names.bridge()).await.unwrap();
+    });
+    let text = std::fs::read_to_string(names.state_file()).unwrap();
+    let mut state: serde_json::Value = serde_json::from_str(&text).unwrap();
+    state["boot_id"] = "another".into();
+    std::fs::write(names.state_file(), state.to_string()).unwrap();
+    assert_eq!(world.show("demo").nodes[0].status.phase, Phase::Stopped);
+
+    let started = provision::start(&world.folder, "demo", &[], Duration::from_secs(20), &|_| ());
+    let shown = world.block_on(started).unwrap();
+    assert!(shown.nodes.iter().all(|node| node.status.phase == Phase::Running));
+    assert_eq!(ask(cluster.nodes[0].address, "read /var/kept"), "text");
     world.destroy("demo");
 }
 

@@ -1,4 +1,4 @@
-//! `cluster create|show|destroy`: local clusters of namespaces or containers on this machine.
+//! `cluster create|show|start|destroy`: local clusters of namespaces or containers on this machine.
 
 mod create;
 mod dist;
@@ -33,6 +33,16 @@ pub fn run(command: Cluster, program: Program) -> Result<()> {
             check_provisioner(provisioner.unwrap_or(NATIVE), "show")?;
             let cluster = provision::show(&state, &command.name)?;
             check_is_of(&cluster, provisioner)?;
+            Ok(print(&describe(&cluster))?)
+        }
+        ClusterAction::Start {
+            nodes,
+            provisioner,
+            wait_timeout,
+        } => {
+            check_provisioner(&provisioner, "start")?;
+            let start = provision::start(&state, &command.name, &nodes, wait_timeout, &tell);
+            let cluster = block(async { Ok(start.await?) })?;
             Ok(print(&describe(&cluster))?)
         }
         ClusterAction::Destroy {
