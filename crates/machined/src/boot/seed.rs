@@ -23,6 +23,7 @@ pub fn capability(layout: Option<&Layout>) -> HostCapability {
     HostCapability {
         cgroups: cgroups.to_owned(),
         lower_oom_score: sys::process::can_lower_oom_score(),
+        oom_score: sys::process::oom_score().unwrap_or_default(),
         kernel_log: matches!(sys::kmsg::Reader::open(true), Ok(Some(_))),
         mode: "container".to_owned(),
     }

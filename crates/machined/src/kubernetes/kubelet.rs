@@ -35,6 +35,11 @@ pub const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 /// Taint of control plane nodes.
 pub const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
+/// The lowest `oom_score_adj` there is (the kernel's `OOM_SCORE_ADJ_MIN`).
+pub const OOM_SCORE_MIN: i32 = -1000;
+/// The kubelet's `oom_score_adj`, where the host lets it be set.
+pub const OOM_SCORE: i32 = -450;
+
 /// What the kubelet is made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -90,6 +95,9 @@ pub struct Host {
     pub system_cgroups: String,
     /// cgroup of the kubelet.
     pub kubelet_cgroups: String,
+    /// The lowest `oom_score_adj` that the kubelet can have. It sets its own every minute, and complains every minute
+    /// where the host does not let it.
+    pub lowest_oom_score: i32,
 }
 
 impl Default for Host {
@@ -100,6 +108,7 @@ impl Default for Host {
             cgroup_root: "/".into(),
             system_cgroups: "/system".into(),
             kubelet_cgroups: "/podruntime/kubelet".into(),
+            lowest_oom_score: OOM_SCORE_MIN,
         }
     }
 }
@@ -224,7 +233,7 @@ fn config(kubelet: &Kubelet) -> Result<Value, Error> {
         "failSwapOn": false,
         "kubeletCgroups": host.kubelet_cgroups,
         "logging": {"format": "json"},
-        "oomScoreAdj": -450,
+        "oomScoreAdj": OOM_SCORE.max(host.lowest_oom_score),
         "port": 10250,
         "protectKernelDefaults": !host.container,
         "resolvConf": POD_RESOLV_CONF,
@@ -341,6 +350,14 @@ mod tests {
         assert_eq!(render(&input).unwrap().config.get("failCgroupV1"), None);
         input.host.cgroup_v1 = true;
         assert_eq!(render(&input).unwrap().config["failCgroupV1"], false);
+    }
+
+    #[test]
+    fn a_kubelet_that_cannot_lower_its_oom_score_does_not_try() {
+        let mut input = kubelet();
+        assert_eq!(render(&input).unwrap().config["oomScoreAdj"], -450);
+        input.host.lowest_oom_score = 0;
+        assert_eq!(render(&input).unwrap().config["oomScoreAdj"], 0);
     }
 
     #[test]

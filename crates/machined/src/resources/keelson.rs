@@ -54,6 +54,9 @@ pub struct HostCapability {
     /// The platform's mode ("container").
     #[field(4)]
     pub mode: String,
+    /// The init process' own `oom_score_adj`, which is the lowest there is where it cannot be lowered.
+    #[field(5)]
+    pub oom_score: i32,
 }
 
 /// Where the node is in the life of its etcd member.

@@ -64,19 +64,22 @@ pub fn set_oom_score_adj(pid: Option<i32>, score: i32) -> Result<()> {
         .doing(|| format!("set the OOM score of process {process} to {score}"))
 }
 
+const OOM_SCORE: &str = "/proc/thread-self/oom_score_adj";
+
+/// How readily the kernel ends this process when memory is short: `oom_score_adj`, -1000 (never) to 1000 (first).
+pub fn oom_score() -> Option<i32> {
+    std::fs::read_to_string(OOM_SCORE).ok()?.trim().parse().ok()
+}
+
 /// Tries whether an OOM score can be lowered here, and puts it back.
 pub fn can_lower_oom_score() -> bool {
-    let path = "/proc/thread-self/oom_score_adj";
-    let Some(now) = std::fs::read_to_string(path)
-        .ok()
-        .and_then(|text| text.trim().parse::<i32>().ok())
-    else {
+    let Some(now) = oom_score() else {
         return false;
     };
     // The present value is always accepted, one below it only with the capability.
-    let lowered = now > -1000 && std::fs::write(path, (now - 1).to_string()).is_ok();
+    let lowered = now > -1000 && std::fs::write(OOM_SCORE, (now - 1).to_string()).is_ok();
     if lowered {
-        let _ = std::fs::write(path, now.to_string());
+        let _ = std::fs::write(OOM_SCORE, now.to_string());
     }
     lowered || (now == -1000)
 }

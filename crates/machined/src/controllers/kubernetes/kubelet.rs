@@ -98,6 +98,11 @@ pub fn kubelet_spec(
     input.host = Host {
         container: host.mode == "container",
         cgroup_v1: host.cgroups != "v2",
+        lowest_oom_score: if host.lower_oom_score {
+            kubelet::OOM_SCORE_MIN
+        } else {
+            host.oom_score
+        },
         ..Host::default()
     };
     let rendered = kubelet::render(&input)?;
