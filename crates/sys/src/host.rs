@@ -62,6 +62,12 @@ pub fn boot_time() -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+/// The machine's memory in bytes.
+pub fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(info.mem_unit.into())
+}
+
 /// A random identifier of this boot.
 pub fn boot_id() -> Result<String> {
     crate::sysctl::read("kernel.random.boot_id")

@@ -119,6 +119,7 @@ fn apid(waiting_for: Vec<String>, flag: Option<&str>) -> ServiceSpec {
             memory_min: 16 * MIB,
             memory_max: 128 * MIB,
             millicores: 500,
+            ..Cgroup::default()
         },
         oom_score: -998,
         health: Health::Tcp { port: 50000 },
@@ -138,6 +139,7 @@ fn trustd_service(waiting_for: Vec<String>) -> ServiceSpec {
             memory_min: 8 * MIB,
             memory_max: 128 * MIB,
             millicores: 250,
+            ..Cgroup::default()
         },
         oom_score: -998,
         health: Health::Tcp { port: 50001 },
@@ -174,8 +176,10 @@ pub fn container_runtime(
         cgroup: Cgroup {
             path: "/podruntime/runtime".to_owned(),
             memory_min: 196 * MIB,
-            memory_max: 0,
+            // A process per pod is in it.
+            memory_max_percent: 75,
             millicores: 1000,
+            ..Cgroup::default()
         },
         oom_score: -500,
         health: Health::Socket {
@@ -231,8 +235,9 @@ pub fn etcd(
         cgroup: Cgroup {
             path: "/podruntime/etcd".to_owned(),
             memory_min: 256 * MIB,
-            memory_max: 0,
+            memory_max_percent: 75,
             millicores: 2000,
+            ..Cgroup::default()
         },
         oom_score: -998,
         health: Health::Http {
@@ -285,8 +290,9 @@ pub fn kubelet(
         cgroup: Cgroup {
             path: "/podruntime/kubelet".to_owned(),
             memory_min: 96 * MIB,
-            memory_max: 0,
+            memory_max_percent: 50,
             millicores: 1000,
+            ..Cgroup::default()
         },
         oom_score: -450,
         health: Health::Http {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health;
 use super::runner::{Exit, Prepared, Process, Runner};
-use super::spec::{Health, Mount, ServiceSpec};
+use super::spec::{Cgroup, Health, Mount, ServiceSpec};
 use crate::logs::Log;
 
 /// Where images of services are unpacked.
@@ -82,17 +82,31 @@ impl SandboxRunner {
         group
             .create()
             .with_context(|| format!("make the cgroup {}", spec.cgroup.path))?;
-        let some = |value: u64| (value != 0).then_some(value);
-        let limits = Limits {
-            memory_max: some(spec.cgroup.memory_max),
-            memory_min: some(spec.cgroup.memory_min),
-            cpu_weight: some(spec.cgroup.millicores.div_ceil(10)),
-            ..Limits::default()
-        };
-        for error in group.set(&limits) {
+        for error in group.set(&limits(&spec.cgroup, memory(layout))) {
             tracing::debug!(cgroup = spec.cgroup.path, %error, "a limit could not be set");
         }
         Ok(group.folders())
+    }
+}
+
+/// The node's memory: what its control group may use, or what the machine has.
+fn memory(layout: &Layout) -> u64 {
+    let machine = sys::host::memory();
+    let own = layout.group("/").stats().memory_max;
+    own.map_or(machine, |own| own.min(machine))
+}
+
+/// What a service may use on a node with so much memory.
+fn limits(cgroup: &Cgroup, memory: u64) -> Limits {
+    let some = |value: u64| (value != 0).then_some(value);
+    let share = some(cgroup.memory_max_percent).map(|percent| memory / 100 * percent);
+    Limits {
+        memory_max: some(cgroup.memory_max).or(share),
+        memory_min: some(cgroup.memory_min),
+        // Version 1 has no guarantee, only this preference.
+        memory_low: some(cgroup.memory_min),
+        cpu_weight: some(cgroup.millicores.div_ceil(10)),
+        ..Limits::default()
     }
 }
 
@@ -257,5 +271,28 @@ impl Process for Sandboxed {
         if let Err(error) = self.child.signal(signal) {
             tracing::debug!(%error, signal, "a signal was not delivered");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_nodes_memory_becomes_a_bound() {
+        let cgroup = Cgroup {
+            memory_min: 1,
+            memory_max_percent: 75,
+            millicores: 250,
+            ..Cgroup::default()
+        };
+        let of_a_share = limits(&cgroup, 2000);
+        assert_eq!((of_a_share.memory_max, of_a_share.cpu_weight), (Some(1500), Some(25)));
+        let fixed = Cgroup {
+            memory_max: 7,
+            ..cgroup
+        };
+        assert_eq!(limits(&fixed, 2000).memory_max, Some(7));
+        assert_eq!(limits(&Cgroup::default(), 2000), Limits::default());
     }
 }

@@ -102,6 +102,8 @@ pub struct Cgroup {
     pub memory_min: u64,
     /// Bytes it may use at most.
     pub memory_max: u64,
+    /// The same in hundredths of the node's memory, for what grows with the node.
+    pub memory_max_percent: u64,
     /// CPU weight in thousandths of a core.
     pub millicores: u64,
 }
