@@ -7,14 +7,16 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::clients::cri::PodSandboxState;
-use crate::controllers::nodes;
+use crate::clients::cri::{ContainerState, PodSandbox, PodSandboxState};
 use crate::node::Node;
 use crate::resources::secrets::EtcdSecrets;
+use crate::sequence::drain;
 use crate::sequence::{Ending, Phase, Request, Sequence};
 
 /// How long pods may take to end.
 const PODS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a container may take to end when it is asked to; those of the control plane are asked after the others.
+const GRACE: Duration = Duration::from_secs(10);
 /// How long leaving the cluster may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long it may take to leave the discovery service. A node that cannot reach it is listed there until what it said
@@ -93,7 +95,7 @@ async fn carry_out(node: &Node, request: &Request) -> anyhow::Result<()> {
 
 async fn run(node: &Node, phase: Phase) -> anyhow::Result<()> {
     match phase {
-        Phase::CordonAndDrain => tokio::time::timeout(LEAVE_TIMEOUT, nodes::cordon_and_drain(node))
+        Phase::CordonAndDrain => tokio::time::timeout(LEAVE_TIMEOUT, drain::cordon_and_drain(node))
             .await
             .context("drain the node in time")?,
         Phase::LeaveEtcd => tokio::time::timeout(LEAVE_TIMEOUT, leave_etcd(node))
@@ -130,12 +132,39 @@ async fn stop_pods(node: &Node) -> anyhow::Result<()> {
     let Ok(sandboxes) = node.cri.sandboxes().await else {
         return Ok(());
     };
+    let (fixed, others): (Vec<_>, Vec<_>) = sandboxes.iter().partition(|sandbox| is_static(sandbox));
+    for pods in [others, fixed] {
+        end_containers(node, &pods).await?;
+    }
     let running = sandboxes
         .into_iter()
         .filter(|s| s.state() == PodSandboxState::SandboxReady);
     let stops = running.map(|s| async move { node.cri.remove_sandbox(&s.id).await });
     for outcome in futures::future::join_all(stops).await {
         outcome?;
+    }
+    Ok(())
+}
+
+/// Whether the node runs a pod of its own, the control plane's mostly, whatever the API server says.
+fn is_static(sandbox: &PodSandbox) -> bool {
+    let source = sandbox.annotations.get("kubernetes.io/config.source");
+    source.is_some_and(|source| source != "api")
+}
+
+/// Asks the containers of pods to end, all at once, and waits for it.
+async fn end_containers(node: &Node, pods: &[&PodSandbox]) -> anyhow::Result<()> {
+    let containers = node.cri.containers().await?;
+    let running = containers.iter().filter(|container| {
+        container.state() == ContainerState::ContainerRunning
+            && pods.iter().any(|pod| pod.id == container.pod_sandbox_id)
+    });
+    let stops = running.map(|container| node.cri.stop_container(&container.id, GRACE));
+    for outcome in futures::future::join_all(stops).await {
+        // The removal of its pod ends what did not end.
+        if let Err(error) = outcome {
+            tracing::warn!("{error:#}");
+        }
     }
     Ok(())
 }

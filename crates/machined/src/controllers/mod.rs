@@ -195,7 +195,12 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
         .derive("k8s.NodeLabelSpecController", node::node_labels)
         .derive("k8s.NodeAnnotationSpecController", node::node_annotations)
         .derive("k8s.NodeTaintSpecController", node::node_taints)
-        .reconcile("k8s.NodeApplyController", nodes::Apply)
+        .reconcile(
+            "k8s.NodeApplyController",
+            nodes::Apply {
+                sequencer: world.sequencer.clone(),
+            },
+        )
         .derive("k8s.StaticEndpointController", node::static_endpoint)
         .derive("k8s.ControlPlaneAPIServerController", control_plane::api_server_config)
         .derive(

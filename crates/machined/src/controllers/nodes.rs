@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::StreamExt;
 use k8s::resources::NODES;
-use k8s::{Client, DeleteOptions, Event, ListOptions, Patch};
+use k8s::{Client, Event, ListOptions, Patch};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -18,6 +18,8 @@ use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identi
 use crate::resources::config::MachineKind;
 use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
 use crate::resources::secrets::KubernetesSecrets;
+use crate::sequence::Sequencer;
+use crate::sequence::drain::uncordon;
 
 /// The kubelet's own credentials: what a node may do to itself, it does as itself.
 pub const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";
@@ -35,14 +37,19 @@ const API_PORT: &str = "networking.talos.dev/api-server-port";
 pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
 /// A client with the kubelet's credentials, once it has some.
-fn kubelet_client() -> anyhow::Result<Client> {
+///
+/// # Errors
+/// It has none yet.
+pub fn kubelet_client() -> anyhow::Result<Client> {
     let bytes = std::fs::read(KUBECONFIG).context("the kubelet has no credentials yet")?;
     clients::kubernetes::from_kubeconfig(&bytes).context("use the kubelet's credentials")
 }
 
-/// Applies labels, annotations and taints, and announces this node to others.
-#[derive(Default)]
-pub struct Apply;
+/// Applies labels, annotations and taints, announces this node to others, and uncordons it when it is back.
+pub struct Apply {
+    /// What ends the node's run: while it does, the node stays cordoned.
+    pub sequencer: Sequencer,
+}
 
 type ApplyInputs = (
     One<Nodename>,
@@ -98,7 +105,10 @@ impl Reconcile for Apply {
         {
             wanted.annotations.extend(announcement(&own));
         }
-        if let Some(patch) = wanted.patch(&node) {
+        let uncordon = Some(&node)
+            .filter(|_| self.sequencer.running().is_none())
+            .and_then(uncordon);
+        for patch in [wanted.patch(&node), uncordon].into_iter().flatten() {
             client
                 .patch(&NODES, None, &nodename.nodename, None, &Patch::Merge(patch))
                 .await
@@ -372,58 +382,6 @@ fn affiliate(node: &Value) -> Option<Affiliate> {
         control_plane: control_plane.then_some(ControlPlane { port }),
         ..Affiliate::default()
     })
-}
-
-/// Makes the node unschedulable and evicts its pods, as the kubelet's user may: those of this node only.
-///
-/// # Errors
-/// The API does not answer.
-pub async fn cordon_and_drain(node: &crate::node::Node) -> anyhow::Result<()> {
-    let Some(name) = node
-        .store
-        .list::<Nodename>()
-        .into_iter()
-        .next()
-        .map(|n| n.nodename.clone())
-    else {
-        return Ok(());
-    };
-    let client = match crate::controllers::manifests::admin_client(&node.store) {
-        Some(client) => client?,
-        None => kubelet_client()?,
-    };
-    let cordon = json!({"spec": {"unschedulable": true}});
-    client
-        .patch(&NODES, None, &name, None, &Patch::Merge(cordon))
-        .await
-        .context("cordon the node")?;
-    let pods = client
-        .list(&k8s::resources::PODS, None, &ListOptions::default())
-        .await
-        .context("list the pods of the node")?;
-    for pod in pods.items.iter().filter(|p| p["spec"]["nodeName"] == json!(name)) {
-        let owners = pod["metadata"]["ownerReferences"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        let stays = owners.iter().any(|o| o["kind"] == "DaemonSet" || o["kind"] == "Node");
-        if stays
-            || pod["metadata"]["annotations"]
-                .get("kubernetes.io/config.mirror")
-                .is_some()
-        {
-            continue;
-        }
-        let (Some(namespace), Some(pod)) = (pod["metadata"]["namespace"].as_str(), pod["metadata"]["name"].as_str())
-        else {
-            continue;
-        };
-        client
-            .delete(&k8s::resources::PODS, Some(namespace), pod, &DeleteOptions::default())
-            .await
-            .with_context(|| format!("evict {namespace}/{pod}"))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What ends a node's run, and in which order: a pure plan per request, carried out by the init process.
 
+pub mod drain;
+
 use std::sync::{Arc, Mutex};
 
 use api::proto::machine::{PhaseEvent, SequenceEvent, phase_event, sequence_event};
