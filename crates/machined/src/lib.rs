@@ -6,6 +6,7 @@
 pub mod balancer;
 pub mod boot;
 pub mod clients;
+pub mod clock;
 pub mod controllers;
 pub mod events;
 pub mod gates;

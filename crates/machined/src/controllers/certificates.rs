@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use pki::{Authority, CertAndKey, Csr, KeyKind, PrivateKey, Request, Usage};
 use resource::{All, Context, Named, One, Outcome, Outputs, Reconcile};
 
+use crate::clock::Clock;
 use crate::resources::cluster::Member;
 use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
 use crate::resources::k8s::Endpoint;
@@ -22,29 +23,59 @@ resource::id!(
     pub ApiNames = "api"
 );
 
+/// Longest time between two looks at the clock: it may be set, and a timer does not notice.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
 /// Something issued from inputs, kept until the inputs change or half its life is over.
 pub struct Issued<K, V> {
-    last: Option<(K, V, SystemTime)>,
+    clock: Clock,
+    last: Option<Last<K, V>>,
+}
+
+struct Last<K, V> {
+    inputs: K,
+    value: V,
+    issued: SystemTime,
+    renew: SystemTime,
 }
 
 impl<K, V> Default for Issued<K, V> {
     fn default() -> Self {
-        Self { last: None }
+        Self::by(Clock::default())
+    }
+}
+
+impl<K, V> Issued<K, V> {
+    /// Nothing issued yet; a clock to go by.
+    pub fn by(clock: Clock) -> Self {
+        Self { clock, last: None }
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 }
 
 impl<K: PartialEq, V: Clone> Issued<K, V> {
-    /// What was issued for these inputs, if it is still fresh, and how long it stays so.
+    /// What was issued for these inputs, if it is still fresh, and when to look again. A clock that was set back makes
+    /// it stale: it would be valid in the future only.
     pub fn fresh(&self, inputs: &K, now: SystemTime) -> Option<(V, Duration)> {
-        let (key, value, renew_at) = self.last.as_ref()?;
-        let left = renew_at.duration_since(now).ok()?;
-        (key == inputs && !left.is_zero()).then(|| (value.clone(), left))
+        let last = self.last.as_ref()?;
+        let left = last.renew.duration_since(now).ok()?;
+        let fresh = last.inputs == *inputs && !left.is_zero() && last.issued <= now;
+        fresh.then(|| (last.value.clone(), left.min(LOOK_AGAIN)))
     }
 
-    /// Remembers what was issued, until half the life of its shortest certificate is over.
+    /// Remembers what was issued, until half the life of its shortest certificate is over; gives when to look again.
     pub fn keep(&mut self, inputs: K, value: V, lifetime: Duration, now: SystemTime) -> Duration {
-        self.last = Some((inputs, value, now + lifetime / 2));
-        lifetime / 2
+        self.last = Some(Last {
+            inputs,
+            value,
+            issued: now,
+            renew: now + lifetime / 2,
+        });
+        (lifetime / 2).min(LOOK_AGAIN)
     }
 }
 
@@ -54,6 +85,16 @@ pub struct Api {
     issued: Issued<(OSRootSecrets, CertSAN), ApiCertificates>,
     /// Why the last try to be issued one failed: said once, not at every try.
     refused: String,
+}
+
+impl Api {
+    /// Certificates by a clock.
+    pub fn by(clock: Clock) -> Self {
+        Self {
+            issued: Issued::by(clock),
+            refused: String::new(),
+        }
+    }
 }
 
 type ApiInputs = (
@@ -73,7 +114,7 @@ impl Reconcile for Api {
         (kind, root, names, endpoints, members): ApiInputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
-        let now = SystemTime::now();
+        let now = self.issued.now();
         let key = ((*root).clone(), (*names).clone());
         if let Some((certificates, left)) = self.issued.fresh(&key, now) {
             return Ok(Outcome::done(Outputs::one("api", certificates)).requeue(left));
@@ -170,7 +211,7 @@ impl Reconcile for Trustd {
         if kind.0 != MachineKind::ControlPlane {
             return Ok(Outcome::done(Outputs::none()));
         }
-        let now = SystemTime::now();
+        let now = self.issued.now();
         let key = ((*root).clone(), (*names).clone());
         if let Some((certificates, left)) = self.issued.fresh(&key, now) {
             return Ok(Outcome::done(Outputs::one("trustd", certificates)).requeue(left));
@@ -199,6 +240,7 @@ mod tests {
             issued.fresh(&"a", now + Duration::from_secs(10)),
             Some((7, Duration::from_secs(40)))
         );
+        assert_eq!(issued.fresh(&"a", now - Duration::from_secs(1)), None);
         assert_eq!(issued.fresh(&"b", now + Duration::from_secs(10)), None);
         assert_eq!(issued.fresh(&"a", now + Duration::from_secs(50)), None);
     }

@@ -46,7 +46,7 @@ impl Reconcile for Etcd {
         (root, nodename, addresses): Self::Inputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
-        let now = SystemTime::now();
+        let now = self.issued.now();
         let addresses: Vec<IpAddr> = addresses.addresses.iter().map(Prefix::addr).collect();
         let key = ((*root).clone(), nodename.nodename.clone(), addresses.clone());
         if let Some((secrets, left)) = self.issued.fresh(&key, now) {
@@ -76,7 +76,7 @@ impl Reconcile for Dynamic {
     type Outputs = Outputs<KubernetesDynamicCerts>;
 
     async fn reconcile(&mut self, (root, names): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
-        let now = SystemTime::now();
+        let now = self.issued.now();
         let key = ((*root).clone(), (*names).clone());
         if let Some((certs, left)) = self.issued.fresh(&key, now) {
             return Ok(Outcome::done(Outputs::one("k8s-dynamic-certs", certs)).requeue(left));
@@ -101,7 +101,60 @@ impl Reconcile for Dynamic {
 /// Kubeconfigs of the control plane and of administrators.
 #[derive(Default)]
 pub struct Kubeconfigs {
-    issued: Issued<(KubernetesRootSecrets, Option<Duration>), KubernetesSecrets>,
+    local: Issued<KubernetesRootSecrets, Local>,
+    /// Apart from the others: the configuration may want it short, and a changed kubeconfig of theirs restarts the
+    /// controller manager and the scheduler.
+    admin: Issued<(KubernetesRootSecrets, Duration), String>,
+}
+
+/// Kubeconfigs of what runs on this node.
+#[derive(Clone)]
+struct Local {
+    scheduler: String,
+    controller_manager: String,
+    admin: String,
+}
+
+impl Kubeconfigs {
+    fn local(&mut self, root: &KubernetesRootSecrets) -> anyhow::Result<(Local, Duration)> {
+        let now = self.local.now();
+        if let Some(fresh) = self.local.fresh(root, now) {
+            return Ok(fresh);
+        }
+        let server = root.local_endpoint.to_string();
+        let make = |client| kubeconfig(root, client, &server, LIFETIME, now);
+        let local = Local {
+            scheduler: make(Client::Scheduler)?,
+            controller_manager: make(Client::ControllerManager)?,
+            admin: make(Client::LocalhostAdmin)?,
+        };
+        let left = self.local.keep(root.clone(), local.clone(), LIFETIME, now);
+        Ok((local, left))
+    }
+
+    fn admin(&mut self, root: &KubernetesRootSecrets, lifetime: Duration) -> anyhow::Result<(String, Duration)> {
+        let now = self.admin.now();
+        let key = (root.clone(), lifetime);
+        if let Some(fresh) = self.admin.fresh(&key, now) {
+            return Ok(fresh);
+        }
+        let admin = kubeconfig(root, Client::Admin, &root.endpoint.to_string(), lifetime, now)?;
+        let left = self.admin.keep(key, admin.clone(), lifetime, now);
+        Ok((admin, left))
+    }
+}
+
+fn kubeconfig(
+    root: &KubernetesRootSecrets,
+    client: Client,
+    server: &str,
+    lifetime: Duration,
+    now: SystemTime,
+) -> anyhow::Result<String> {
+    let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
+    let accepted = AcceptedCA::bundle(&root.accepted_cas);
+    let secret = kubernetes::kubeconfig(client, &root.name, server, &authority, &accepted, lifetime, now)?;
+    Ok(secret.expose_str()?.to_owned())
 }
 
 impl Reconcile for Kubeconfigs {
@@ -109,34 +162,20 @@ impl Reconcile for Kubeconfigs {
     type Outputs = Outputs<KubernetesSecrets>;
 
     async fn reconcile(&mut self, (root, config): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
-        let now = SystemTime::now();
         let config = parsed(&config)?;
-        let admin = config
+        let wanted = config
             .cluster()
             .and_then(|c| c.admin_kubeconfig.as_ref())
             .and_then(|a| a.cert_lifetime);
-        let key = ((*root).clone(), admin);
-        if let Some((secrets, left)) = self.issued.fresh(&key, now) {
-            return Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left));
-        }
-        let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
-        let accepted = AcceptedCA::bundle(&root.accepted_cas);
-        let local = root.local_endpoint.to_string();
-        let server = root.endpoint.to_string();
-        let make = |client: Client, server: &str, ttl| -> anyhow::Result<String> {
-            let secret = kubernetes::kubeconfig(client, &root.name, server, &authority, &accepted, ttl, now)?;
-            Ok(secret.expose_str()?.to_owned())
-        };
+        let (local, local_left) = self.local(&root)?;
+        let (admin_kubeconfig, admin_left) = self.admin(&root, wanted.unwrap_or(LIFETIME))?;
         let secrets = KubernetesSecrets {
-            scheduler_kubeconfig: make(Client::Scheduler, &local, LIFETIME)?,
-            controller_manager_kubeconfig: make(Client::ControllerManager, &local, LIFETIME)?,
-            localhost_admin_kubeconfig: make(Client::LocalhostAdmin, &local, LIFETIME)?,
-            admin_kubeconfig: make(Client::Admin, &server, admin.unwrap_or(LIFETIME))?,
+            scheduler_kubeconfig: local.scheduler,
+            controller_manager_kubeconfig: local.controller_manager,
+            localhost_admin_kubeconfig: local.admin,
+            admin_kubeconfig,
         };
-        let left = self
-            .issued
-            .keep(key, secrets.clone(), admin.unwrap_or(LIFETIME).min(LIFETIME), now);
-        Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(left))
+        Ok(Outcome::done(Outputs::one("k8s-certs", secrets)).requeue(local_left.min(admin_left)))
     }
 }
 
@@ -159,7 +198,7 @@ impl Reconcile for KubeletIdentity {
         (root, nodename): Self::Inputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
-        let now = SystemTime::now();
+        let now = self.issued.now();
         let key = ((*root).clone(), nodename.nodename.clone());
         if let Some((file, left)) = self.issued.fresh(&key, now) {
             return Ok(Outcome::done(Outputs::one(KUBECONFIG, file)).requeue(left));

@@ -121,3 +121,98 @@ fn addresses(mut followed: watch::Receiver<Option<NodeAddress>>) -> watch::Recei
     });
     receiver
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pki::{Authority, CertInfo, Request};
+    use resource::{Graph, Store};
+    use rustls::pki_types::ServerName;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::controllers::certificates;
+    use crate::resources::config::{MachineKind, MachineType};
+    use crate::resources::secrets::{CertSAN, OSRootSecrets};
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    /// The certificate that a client is shown.
+    async fn shown(served: &watch::Receiver<TlsState>, client: &pki::CertAndKey) -> CertInfo {
+        let server = served.borrow().server.clone();
+        let client = pki::tls::client_config_pinned(&[], Some(client)).unwrap();
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let accept = tokio_rustls::TlsAcceptor::from(server).accept(far);
+        let connect =
+            tokio_rustls::TlsConnector::from(Arc::new(client)).connect(ServerName::try_from("node").unwrap(), near);
+        let (accepted, connected) = tokio::join!(accept, connect);
+        accepted.unwrap();
+        let connected = connected.unwrap();
+        let chain = connected.get_ref().1.peer_certificates().unwrap();
+        pki::cert_info_der(&chain[0]).unwrap()
+    }
+
+    /// Days of the real controller and the real way from its certificates to connections, in a moment: timers and the
+    /// clock are the test's.
+    #[tokio::test(start_paused = true)]
+    async fn the_served_certificate_is_renewed_in_time_and_without_a_restart() {
+        pki::tls::install_provider();
+        let (store, began, epoch) = (Store::default(), Instant::now(), SystemTime::now());
+        crate::resources::register(&store);
+        let clock = Clock::of(move || epoch + began.elapsed());
+        let controllers = Graph::new().reconcile("secrets.APIController", certificates::Api::by(clock.clone()));
+        let cancel = CancellationToken::new();
+        tokio::spawn(controllers.build().unwrap().run(store.clone(), cancel.clone()));
+        let (sender, followed) = watch::channel(None);
+        let mut changes = store.watch::<ApiCertificates>();
+        tokio::spawn(async move {
+            loop {
+                let seen = changes.recv().await.resource.map(|resource| resource.spec().clone());
+                sender.send_replace(seen);
+            }
+        });
+
+        let authority = Authority::new_os(epoch).unwrap();
+        let root = OSRootSecrets {
+            issuing_ca: authority.pair().clone(),
+            accepted_cas: vec![AcceptedCA {
+                crt: authority.pair().crt.clone(),
+            }],
+            ..OSRootSecrets::default()
+        };
+        let names = CertSAN {
+            fqdn: "node".into(),
+            dns_names: vec!["node".into()],
+            ..CertSAN::default()
+        };
+        store
+            .put("test", "machine-type", MachineType(MachineKind::ControlPlane), "")
+            .unwrap();
+        store.put("test", "os", root, "").unwrap();
+        store.put("test", "api", names, "").unwrap();
+        let admin = authority
+            .sign(&Request::client(KeyKind::Ed25519, "admin", &["os:admin"], epoch))
+            .unwrap();
+
+        let served = super::certificates(followed).await.unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..72 {
+            let certificate = shown(&served, &admin).await;
+            let left = certificate.not_after.duration_since(clock.now()).unwrap();
+            assert!(
+                certificate.not_before <= clock.now() && left > 11 * HOUR,
+                "{left:?} are left"
+            );
+            seen.insert(certificate.fingerprint);
+            tokio::time::sleep(HOUR).await;
+        }
+        assert!(
+            (6..=7).contains(&seen.len()),
+            "{} certificates in three days",
+            seen.len()
+        );
+        cancel.cancel();
+    }
+}
