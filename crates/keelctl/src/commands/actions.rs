@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use api::client::Client;
-use api::proto::cosi::resource::GetRequest;
 use api::proto::machine::{
     DmesgRequest, EventsRequest, RebootRequest, ResetPartitionSpec, ResetRequest, ShutdownRequest, reboot_request,
     reset_request::WipeMode,
@@ -16,6 +15,7 @@ use tonic::Status;
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::{Follow, Reboot, Reset, Shutdown};
+use crate::commands::comeback::{Comeback, Run, is_gone, run_of};
 use crate::commands::{NotImplemented, events};
 use crate::output::note;
 use crate::session::{Failures, Session, Target, block, rpc_error};
@@ -143,7 +143,7 @@ where
         async move {
             // Without this mark one cannot tell the node before from the node after.
             let before = if wait && end == End::Up {
-                boot_mark(&target.client).await.ok()
+                run_of(&target.client).await
             } else {
                 None
             };
@@ -177,7 +177,7 @@ where
 }
 
 /// Tells what the node does as long as it can tell, then waits for the end.
-async fn follow(target: &Target, actor: &str, before: Option<Mark>, end: End) -> Result<(), Status> {
+async fn follow(target: &Target, actor: &str, before: Option<Run>, end: End) -> Result<(), Status> {
     let node = &target.node;
     if !actor.is_empty() {
         let request = EventsRequest {
@@ -204,49 +204,18 @@ async fn follow(target: &Target, actor: &str, before: Option<Mark>, end: End) ->
             }
         }
     }
+    let mut comeback = Comeback::new(target, before);
     loop {
-        match (boot_mark(&target.client).await, end) {
-            (Err(status), End::Down) if status.code() == tonic::Code::Unavailable => {
-                note(&format!("{node}: gone"));
-                return Ok(());
-            }
-            (Ok(mark), End::Up) if mark.ready && before.as_ref().is_none_or(|b| b.created != mark.created) => {
-                note(&format!("{node}: back ({})", mark.stage));
-                return Ok(());
-            }
-            _ => sleep(POLL).await,
+        let seen = match end {
+            End::Up => comeback.look().await.map(|stage| format!("back ({stage})")),
+            End::Down => is_gone(&target.client).await.then(|| "gone".to_owned()),
+        };
+        if let Some(seen) = seen {
+            note(&format!("{node}: {seen}"));
+            return Ok(());
         }
+        sleep(POLL).await;
     }
-}
-
-/// Identifies one run of a node.
-struct Mark {
-    created: Option<prost_types::Timestamp>,
-    stage: String,
-    ready: bool,
-}
-
-/// The machine's status resource: made anew at every boot, and it tells the stage.
-async fn boot_mark(client: &Client) -> Result<Mark, Status> {
-    let request = GetRequest {
-        namespace: "runtime".into(),
-        r#type: "MachineStatuses.runtime.talos.dev".into(),
-        id: "machine".into(),
-        options: None,
-    };
-    let response = timeout(Duration::from_secs(10), client.state().get(request))
-        .await
-        .map_err(|_| Status::unavailable("no answer"))??;
-    let resource = response.into_inner().resource.unwrap_or_default();
-    let yaml = resource.spec.map(|spec| spec.yaml_spec).unwrap_or_default();
-    let spec: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap_or_default();
-    let stage = spec["stage"].as_str().unwrap_or_default().to_owned();
-    let ready = matches!(stage.as_str(), "running" | "maintenance");
-    Ok(Mark {
-        created: resource.metadata.and_then(|metadata| metadata.created),
-        stage,
-        ready,
-    })
 }
 
 /// Prints the kernel log until it ends, and then waits for ever.

@@ -7,6 +7,7 @@ pub mod bundles;
 pub mod cgroups;
 pub mod client_config;
 pub mod cluster;
+pub mod comeback;
 pub mod containers;
 pub mod copy;
 pub mod edit;
