@@ -118,7 +118,8 @@ macro_rules! services {
             pub fn $name(&self) -> $client {
                 <$client>::new(self.wire())
                     .max_decoding_message_size(MAX_MESSAGE_SIZE)
-                    .max_encoding_message_size(MAX_MESSAGE_SIZE)
+                    // What is too large is the node's to say: its answer tells why.
+                    .max_encoding_message_size(usize::MAX)
                     .accept_compressed(CompressionEncoding::Gzip)
             })*
         }
