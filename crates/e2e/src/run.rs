@@ -44,17 +44,22 @@ impl Summary {
 
 /// Whether any of the tests is to be run; if not, what they share need not be made, and they count as skipped.
 pub fn any<C>(tests: &[Test<C>], filter: Option<&str>, summary: &mut Summary) -> bool {
-    let any = tests.iter().any(|test| filter.is_none_or(|f| test.name.contains(f)));
+    let any = tests.iter().any(|test| is_wanted(test.name, filter));
     if !any {
         summary.skipped += tests.len();
     }
     any
 }
 
+/// Whether a name contains the filter, or one of its parts between commas.
+fn is_wanted(name: &str, filter: Option<&str>) -> bool {
+    filter.is_none_or(|filter| filter.split(',').any(|part| name.contains(part)))
+}
+
 /// Runs the tests whose name contains `filter`, in order; a panic is a failure like any other.
 pub fn all<C>(context: &C, tests: &[Test<C>], filter: Option<&str>, summary: &mut Summary) {
     for test in tests {
-        if filter.is_some_and(|f| !test.name.contains(f)) {
+        if !is_wanted(test.name, filter) {
             summary.skipped += 1;
             continue;
         }

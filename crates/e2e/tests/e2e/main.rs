@@ -1,12 +1,13 @@
 //! The end-to-end tests: one real cluster, made and driven by the built programs as a user would.
 //!
-//! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER.
+//! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between commas.
 
 mod changes;
 mod cluster;
 mod command_line;
 mod docker;
 mod discovery;
+mod defaults;
 mod effects;
 mod etcd;
 mod faults;
@@ -16,7 +17,9 @@ mod kubernetes;
 mod local;
 mod maintenance;
 mod offline;
+mod outside;
 mod refusals;
+mod renewal;
 mod scarcity;
 
 use std::process::ExitCode;
@@ -55,9 +58,12 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         refusals::tests(),
         command_line::tests(),
         files::tests(),
+        defaults::tests(),
+        outside::tests(),
         faults::tests(),
         changes::tests(),
         effects::tests(),
+        renewal::tests(),
     ]
     .into_iter()
     .flatten()

@@ -81,6 +81,33 @@ fn finalizers_hold_a_resource_until_they_are_removed() {
     assert!(table.get("a").is_none());
 }
 
+/// The runtime destroys what is torn down, and its owner does so as well.
+#[test]
+fn two_that_destroy_the_same_do_not_disturb_each_other() {
+    let store = store();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                for row in store.list::<Member>() {
+                    if row.metadata().phase == Phase::TearingDown {
+                        let _ = store.destroy::<Member>("me", &row.metadata().id);
+                    }
+                }
+            }
+        });
+        for _ in 0..20_000 {
+            store.put("me", "a", member("x"), "").unwrap();
+            let removed = store.table::<Member>().remove("me", "a");
+            let gone = matches!(removed, Ok(true));
+            ended.store(!gone, std::sync::atomic::Ordering::Relaxed);
+            assert!(gone, "{removed:?}");
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(store.get::<Member>("a").is_none());
+}
+
 #[tokio::test]
 async fn teardown_and_destroy_waits_for_the_finalizers() {
     let store = store();
