@@ -45,7 +45,10 @@ pub async fn start(
     let wanted = wanted(&state, nodes)?;
     if matches!(state.provider, Provider::Docker { .. }) {
         let names: Vec<&str> = wanted.iter().map(|node| node.name.as_str()).collect();
-        let reason = format!("has nodes in Docker, which starts them: docker start {}", names.join(" "));
+        let reason = format!(
+            "has nodes in Docker, which starts them: docker start {}",
+            names.join(" ")
+        );
         return Err(invalid(format!("cluster {name:?}"), reason));
     }
     if !state.same_boot() {
@@ -188,7 +191,8 @@ impl Starts<'_> {
         let address = connect::api(node.address);
         while !connect::accepts(address).await {
             self.started(&node.name).await?;
-            self.pause(|| format!("an answer of {} on {address}", node.name)).await?;
+            self.pause(|| format!("an answer of {} on {address}", node.name))
+                .await?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ fn apply(c: &Cluster, node: &str, config: &str, patch: &str, mode: &str) -> Resu
 }
 
 /// Runs a test with a patch applied, and gives the node its old configuration back.
-fn with_patch(c: &Cluster, node: &str, patch: &str, test: impl FnOnce() -> Result<()>) -> Result<()> {
+pub fn with_patch(c: &Cluster, node: &str, patch: &str, test: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = config(c, node)?;
     apply(c, node, &before, patch, "no-reboot")?;
     let outcome = test();
@@ -196,7 +196,7 @@ fn name_server(address: Ipv4Addr, answer: Ipv4Addr) -> Result<Arc<AtomicUsize>> 
 }
 
 /// What a pod on a node prints.
-fn pod_prints(c: &Cluster, name: &str, node: &str, args: &[&str]) -> Result<String> {
+pub fn pod_prints(c: &Cluster, name: &str, node: &str, args: &[&str]) -> Result<String> {
     let _ = c
         .kubectl
         .run(&["delete", "pod", name, "--ignore-not-found", "--grace-period=1"])?;
@@ -216,7 +216,7 @@ fn pod_prints(c: &Cluster, name: &str, node: &str, args: &[&str]) -> Result<Stri
     Ok(text)
 }
 
-fn node_name(c: &Cluster, address: &str) -> Result<String> {
+pub fn node_name(c: &Cluster, address: &str) -> Result<String> {
     let nodes = c.kube_json(&["get", "nodes"])?;
     let named = |node: &serde_json::Value| {
         let addresses = node["status"]["addresses"].as_array()?;

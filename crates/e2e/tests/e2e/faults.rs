@@ -21,17 +21,21 @@ pub fn tests() -> Vec<Test<Cluster>> {
         a_service_can_be_restarted_through_the_api,
         labels_of_the_configuration_are_applied_without_a_restart,
         a_node_reboots_and_is_ready_again,
+        a_killed_init_is_started_again_and_nothing_is_lost,
+        a_node_that_was_shut_down_is_started_again,
     ]
 }
 
 /// The process of a service as the host sees it: the node's own number is in the status of the host's process.
 pub fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
     let inner = c.ask(node, &["get", "servicepids", service, "-o", "jsonpath={.spec.pid}"])?;
-    let inner: u32 = inner
-        .trim()
-        .parse()
-        .with_context(|| format!("PID of {service}: {inner:?}"))?;
-    let address = node.to_owned();
+    let inner = inner.trim().parse();
+    let inner = inner.with_context(|| format!("PID of {service} on {node}"))?;
+    host_process(node, inner)
+}
+
+/// The process with a number in a node's namespace, as the host numbers it: 1 is its init.
+pub fn host_process(node: &str, inner: u32) -> Result<u32> {
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
             continue;
@@ -44,7 +48,7 @@ pub fn host_pid(c: &Cluster, node: &str, service: &str) -> Result<u32> {
         };
         let numbers: Vec<u32> = line.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
         // Number in the node's namespace, for a service directly or for the first process of one with its own.
-        if numbers.len() >= 2 && numbers[1] == inner && lives_in(pid, &address) {
+        if numbers.len() >= 2 && numbers[1] == inner && lives_in(pid, node) {
             return Ok(pid);
         }
     }
@@ -193,5 +197,90 @@ fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
     watch.line_with("the watch goes on", Duration::from_secs(60))?;
     watch.line_with("kubelet", Duration::from_secs(60))?;
     ensure!(watch.runs()?, "{}", watch.text());
+    Ok(())
+}
+
+/// Waits until the whole cluster works: both nodes are ready for pods, and the deployment has all of its own.
+fn await_all(c: &Cluster) -> Result<()> {
+    eventually("ready nodes", Duration::from_secs(180), || {
+        let nodes = c.kubectl.output(&["get", "nodes"])?;
+        ensure!(
+            nodes.matches(" Ready ").count() == 2 && !nodes.contains("SchedulingDisabled"),
+            "{nodes}"
+        );
+        Ok(())
+    })?;
+    if !running_web_pods(c)?.is_empty() {
+        c.kubectl
+            .output(&["rollout", "status", "deployment/web", "--timeout=120s"])?;
+    }
+    Ok(())
+}
+
+fn a_killed_init_is_started_again_and_nothing_is_lost(c: &Cluster) -> Result<()> {
+    let init = host_process(control_plane(), 1)?;
+    let acknowledged: Vec<String> = (0..10).map(|number| format!("acknowledged-{number}")).collect();
+    for name in &acknowledged {
+        c.kubectl.output(&["create", "configmap", name])?;
+    }
+    let killed = Command::new("kill").args(["-9", &init.to_string()]).status()?;
+    ensure!(killed.success(), "kill {init}");
+    eventually("another init", Duration::from_secs(60), || {
+        ensure!(host_process(control_plane(), 1)? != init, "still the old one");
+        c.ask(control_plane(), &["version"])
+    })?;
+    eventually("all that was acknowledged", Duration::from_secs(180), || {
+        let args: Vec<&str> = acknowledged.iter().map(String::as_str).collect();
+        c.kubectl.output(&[&["get", "configmaps"], &args[..]].concat())
+    })?;
+    await_all(c)
+}
+
+fn a_node_that_was_shut_down_is_started_again(c: &Cluster) -> Result<()> {
+    let name = "e2e-worker-1";
+    c.ask(worker(), &["shutdown"])?;
+    let show = || c.keelctl.output(&["cluster", "show", "--name", "e2e"]);
+    eventually("the end of the node", Duration::from_secs(60), || {
+        let shown = show()?;
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        ensure!(line.trim_end().ends_with("stopped"), "{shown}");
+        ensure!(host_process(worker(), 1).is_err(), "its init runs");
+        Ok(())
+    })?;
+    // Kubernetes was told, and let go of the node before anything ended.
+    let log = std::fs::read_to_string(c.folder().join("clusters/e2e").join(format!("{name}.log")))?;
+    let last_run = log.rsplit("phase=\"drain\"").next().unwrap_or_default();
+    let order = [
+        "phase=\"stopPods\"",
+        "phase=\"stopServices\"",
+        "shut down (exit code 0)",
+    ];
+    let places: Vec<Option<usize>> = order.iter().map(|text| last_run.find(text)).collect();
+    ensure!(places.iter().all(Option::is_some) && places.is_sorted(), "{last_run}");
+    ensure!(!last_run.contains("did not end cleanly"), "{last_run}");
+    let cordoned = c.kubectl.output(&["get", "node", name])?;
+    ensure!(cordoned.contains("SchedulingDisabled"), "{cordoned}");
+    let left = c.kubectl.output(&[
+        "get",
+        "pods",
+        "--all-namespaces",
+        "--field-selector",
+        &format!("spec.nodeName={name},status.phase=Running"),
+        "-o",
+        "name",
+    ])?;
+    let stays = |pod: &str| pod.contains("kube-proxy") || pod.contains("flannel");
+    ensure!(left.lines().all(stays), "pods were not evicted:\n{left}");
+
+    let shown = c.keelctl.output(&["cluster", "start", name, "--name", "e2e"])?;
+    ensure!(shown.matches("running").count() == 2, "{shown}");
+    await_all(c)?;
+    // Nothing to do is no failure.
+    c.keelctl.output(&["cluster", "start", "--name", "e2e"])?;
+    let unknown = c
+        .keelctl
+        .run(&["cluster", "start", "nobody", "--name", "e2e"])?
+        .refusal()?;
+    ensure!(unknown.contains(name), "{unknown}");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::run::Test;
 use e2e::site::{Place, network};
 use e2e::tests;
@@ -19,8 +19,10 @@ pub fn tests() -> Vec<Test<Trio>> {
         the_others_serve_while_one_reboots,
         a_control_plane_leaves_etcd_and_joins_again,
         a_control_plane_that_is_reset_leaves_the_cluster_and_joins_anew,
-        a_control_plane_that_vanished_is_forgotten,
         a_member_is_removed_by_another,
+        a_control_plane_that_was_removed_is_reset_and_started_and_joins_again,
+        a_control_plane_that_vanished_is_forgotten,
+        the_last_one_restores_the_cluster_when_the_others_are_gone_for_good,
     ]
 }
 
@@ -32,6 +34,11 @@ impl Trio {
         let place = Place::new("trio")?;
         place.create(&["--controlplanes", "3", "--workers", "0", "--wait-timeout", "8m"])?;
         Ok(Self(place))
+    }
+
+    /// Name of a control plane, from 0.
+    fn name(number: u8) -> String {
+        format!("trio-controlplane-{}", number + 1)
     }
 
     /// Address of a control plane, from 0.
@@ -179,12 +186,11 @@ fn a_control_plane_leaves_etcd_and_joins_again(trio: &Trio) -> Result<()> {
     Ok(())
 }
 
-/// Comes last: those that are left may be one.
 fn a_member_is_removed_by_another(trio: &Trio) -> Result<()> {
     let before = voters(trio, 0)?;
-    let (gone, _) = ids(trio, 1)?;
+    let (gone, _) = ids(trio, 2)?;
     let refusal = {
-        let address = Trio::node(1);
+        let address = Trio::node(2);
         let itself = ["-n", &address, "-e", &address, "etcd", "remove-member", &gone];
         trio.0.keelctl.run(&itself)?.refusal()?
     };
@@ -272,4 +278,59 @@ fn a_control_plane_that_vanished_is_forgotten(trio: &Trio) -> Result<()> {
         ensure!(again.ok() && again.stderr.contains("nothing to forget"), "{again:?}");
         Ok(())
     })
+}
+
+fn a_control_plane_that_was_removed_is_reset_and_started_and_joins_again(trio: &Trio) -> Result<()> {
+    // It has nothing to leave any more.
+    trio.ask(2, &["reset", "--graceful=false", "--wait=false"])?;
+    let start = ["cluster", "start", &Trio::name(2), "--name", "trio"];
+    // It may still be at work on its own end.
+    eventually("the end of the node", Duration::from_secs(60), || {
+        let shown = trio.0.keelctl.output(&["cluster", "show", "--name", "trio"])?;
+        ensure!(shown.contains("stopped"), "{shown}");
+        Ok(())
+    })?;
+    trio.0.keelctl.output(&start)?;
+    await_voters(trio, 0, 3)
+}
+
+/// Comes last: one control plane is left.
+fn the_last_one_restores_the_cluster_when_the_others_are_gone_for_good(trio: &Trio) -> Result<()> {
+    let snapshot = trio.0.folder().join("last.snapshot");
+    let snapshot = snapshot.to_string_lossy();
+    write(trio, 0, "saved")?;
+    trio.ask(0, &["etcd", "snapshot", &snapshot])?;
+    // The third one vanished before.
+    power_off(trio, &Trio::name(1))?;
+    eventually("the API server to miss its quorum", Duration::from_secs(60), || {
+        let refused = trio.kubectl(0, &["get", "--raw", "/readyz"]).err();
+        refused.map(drop).context("it is ready")
+    })?;
+    // It has nobody to leave, and nobody to join.
+    let address = Trio::node(0);
+    let reset = [
+        "-n",
+        &address,
+        "-e",
+        &address,
+        "reset",
+        "--graceful=false",
+        "--reboot",
+        "--timeout",
+        "3m",
+    ];
+    let reset = trio.0.keelctl.run(&reset)?;
+    ensure!(
+        reset.ok() && reset.stderr.contains("etcd waits for bootstrap"),
+        "{reset:?}"
+    );
+    trio.ask(0, &["bootstrap", "--recover-from", &snapshot])?;
+    eventually("Kubernetes with its data", Duration::from_secs(180), || {
+        trio.kubectl(0, &["get", "configmap", "saved"])?;
+        let nodes = trio.kubectl(0, &["get", "node", &Trio::name(0)])?;
+        ensure!(nodes.contains(" Ready "), "{nodes}");
+        ensure!(voters(trio, 0)? == 1, "{}", trio.ask(0, &["etcd", "members"])?);
+        Ok(())
+    })?;
+    write(trio, 0, "written-by-the-last")
 }

@@ -5,9 +5,9 @@
 mod changes;
 mod cluster;
 mod command_line;
-mod docker;
-mod discovery;
 mod defaults;
+mod discovery;
+mod docker;
 mod effects;
 mod etcd;
 mod faults;

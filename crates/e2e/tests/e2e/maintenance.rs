@@ -74,7 +74,16 @@ fn a_node_without_configuration_becomes_a_cluster_by_hand((): &()) -> Result<()>
         Ok(())
     })?;
     keelctl.output(&["-n", control_plane(), "health", "--wait-timeout", "2m"])?;
-    keelctl.output(&["-n", control_plane(), "reset", "--graceful=false", "--wait=false"])?;
+    let reset = keelctl.run(&[
+        "-n",
+        control_plane(),
+        "reset",
+        "--graceful=false",
+        "--reboot",
+        "--timeout",
+        "3m",
+    ])?;
+    ensure!(reset.ok() && reset.stderr.contains("back (maintenance"), "{reset:?}");
     place.destroy()?;
     Ok(())
 }

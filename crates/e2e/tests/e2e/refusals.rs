@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         bootstrap_of_a_worker_is_refused,
         configuration_of_another_cluster_is_refused,
         bad_configuration_is_refused_and_nothing_changes,
+        configurations_that_would_choke_a_node_are_refused,
         a_dry_run_changes_nothing,
         an_unknown_resource_is_named,
         a_service_that_may_not_be_stopped_is_not,
@@ -127,6 +128,59 @@ fn bad_configuration_is_refused_and_nothing_changes(c: &Cluster) -> Result<()> {
         .run(&["-n", worker(), "apply-config", "-f", &file.to_string_lossy()])?
         .refusal()?;
     ensure!(refusal.contains("typ"), "{refusal}");
+    ensure!(current_config(c, worker())? == before, "the configuration changed");
+    Ok(())
+}
+
+/// Sent as they are, and read by the command line first because there is a patch.
+fn configurations_that_would_choke_a_node_are_refused(c: &Cluster) -> Result<()> {
+    let started = || c.ask(worker(), &["get", "version", "-o", "jsonpath={.metadata.created}"]);
+    let (run, before) = (started()?, current_config(c, worker())?);
+    let levels = 100_000;
+    let deep = format!(
+        "version: v1alpha1\nmachine: {}1{}\n",
+        "{a: ".repeat(levels),
+        "}".repeat(levels)
+    );
+    let laughs: String = (1..20)
+        .map(|n| format!("l{n}: &l{n} [{0}, {0}]\n", format!("*l{}", n - 1)))
+        .collect();
+    let bad = [
+        (
+            "large",
+            format!(
+                "{before}\n{}",
+                "# nothing, and that many times.\n".repeat((50 << 20) / 32)
+            ),
+            "bytes",
+        ),
+        ("deep", deep, "deep"),
+        (
+            "cycle",
+            "version: v1alpha1\nmachine: &m\n  type: worker\n  again: *m\n".to_owned(),
+            "this alias stands inside the value it refers to",
+        ),
+        (
+            "laughs",
+            format!("version: v1alpha1\nl0: &l0 [ha]\n{laughs}"),
+            "counting each use of an alias",
+        ),
+    ];
+    let patch = r#"{"machine": {"nodeLabels": {"choked": "yes"}}}"#;
+    for (name, text, why) in bad {
+        let file = c.folder().join(format!("{name}.yaml"));
+        std::fs::write(&file, text)?;
+        let path = file.to_string_lossy().into_owned();
+        let apply = ["-n", worker(), "apply-config", "-f", &path];
+        for more in [&[][..], &["--config-patch", patch]] {
+            let refusal = c.keelctl.run(&[&apply, more].concat())?.refusal()?;
+            let short: String = refusal.chars().take(2000).collect();
+            ensure!(refusal.len() == short.len() && refusal.contains(why), "{name}: {short}");
+        }
+        std::fs::remove_file(&file)?;
+        c.ask(worker(), &["version"])?;
+    }
+    ensure!(started()? == run, "the node was restarted");
     ensure!(current_config(c, worker())? == before, "the configuration changed");
     Ok(())
 }
