@@ -220,7 +220,7 @@ impl Reconcile for Service {
             Some(running) if running.given == given => running,
             before => self.start(given, &machine, before, cx)?,
         };
-        running.announce(affiliates.get(&identity.node_id).map(|own| own.spec()));
+        running.announce(affiliates.get(&identity.node_id).map(resource::Resource::spec));
         let found = running.found.borrow().clone();
         self.running = Some(running);
         Ok(Outcome::done((
