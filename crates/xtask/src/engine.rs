@@ -31,7 +31,7 @@ pub fn run(ui: &Ui) -> Result<()> {
 pub fn programs(ui: &Ui, cache: &Path) -> Result<PathBuf> {
     host::install(ui, &INSTALLED.map(str::to_owned))?;
     ui.step("Docker engine for tests", || {
-        let packages = debian::fetch(&PACKAGES.map(str::to_owned), &cache.join("debian"))?;
+        let packages = debian::of_mirrors(&PACKAGES.map(str::to_owned), &cache.join("debian"))?;
         let bin = cache.join("docker");
         // Made anew: what links of an earlier version lead to may be gone.
         match fs::remove_dir_all(&bin) {

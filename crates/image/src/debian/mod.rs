@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,26 @@ pub struct Package {
     /// Where its files are.
     #[serde(skip)]
     pub dir: PathBuf,
+}
+
+/// Unpacked packages that no lock of ours has, for what is not part of the distribution: in the versions that an earlier
+/// call with the same names found at the mirrors, which are asked the first time only.
+pub fn of_mirrors(names: &[String], cache: &Path) -> Result<Vec<Package>, DebianError> {
+    let name = format!("mirrors-{}.lock", &Digest::of(names.join(" ").as_bytes()).hex()[..16]);
+    let known = cache.join(name);
+    let text = fs::read_to_string(&known).unwrap_or_default();
+    let lock = match toml::from_str::<Lock>(&text) {
+        Ok(lock) => lock,
+        Err(_) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let lock = Lock::of_mirrors(names, now.as_secs())?;
+            let failed = |e| DebianError::Io(format!("write {}", known.display()), e);
+            fs::create_dir_all(cache).map_err(failed)?;
+            fs::write(&known, lock.encode()).map_err(failed)?;
+            lock
+        }
+    };
+    fetch::fetch(&lock, WhenGone::Replace, cache)
 }
 
 const LIBRARIES: [&str; 2] = ["usr/lib/x86_64-linux-gnu", "usr/lib"];
