@@ -32,6 +32,7 @@ pub mod client;
 mod dial;
 mod door;
 pub mod endpoint;
+pub mod fuzz;
 pub mod gate;
 pub mod method;
 pub mod proto;

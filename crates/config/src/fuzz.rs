@@ -49,6 +49,14 @@ pub fn patch(bytes: &[u8]) {
     }
 }
 
+/// Reads what a platform carries, and the configuration in it.
+pub fn user_data(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(found) = crate::user_data::decode(&text) {
+        decode(&found);
+    }
+}
+
 /// Reads a secrets bundle.
 pub fn secrets(bytes: &[u8]) {
     let _ = crate::secrets::SecretsBundle::load(bytes);

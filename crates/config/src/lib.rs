@@ -51,6 +51,7 @@ mod redact;
 pub mod reference;
 pub mod schema;
 pub mod secrets;
+pub mod user_data;
 pub mod validate;
 pub mod view;
 pub mod yaml;

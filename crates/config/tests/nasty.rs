@@ -77,6 +77,7 @@ fn every_entry_point_survives_the_corpus() {
         fuzz::decode(&input);
         fuzz::patch(&input);
         fuzz::secrets(&input);
+        fuzz::user_data(&input);
         let took = begin.elapsed();
         // An unoptimised build on a busy machine; the point is that nothing is quadratic or worse.
         assert!(took < Duration::from_secs(60), "{name} took {took:?}");

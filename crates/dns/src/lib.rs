@@ -12,6 +12,7 @@
 //! # Ok::<(), dns::Error>(())
 //! ```
 
+pub mod fuzz;
 mod message;
 mod system;
 pub mod wire;

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 /// Longest message over UDP without EDNS.
 pub const PLAIN_UDP: usize = 512;
 
+/// Longest name, with the lengths of its labels and the zero at its end (RFC 1035, 2.3.4).
+const LONGEST_NAME: usize = 255;
 const HEADER: usize = 12;
 const RESPONSE: u8 = 0x80;
 const TRUNCATED: u8 = 0x02;
@@ -158,6 +160,7 @@ fn word(message: &[u8], at: usize) -> Option<u16> {
 
 /// A name without compression, as questions have them, and where it ends.
 fn name(message: &[u8], mut at: usize) -> Option<(String, usize)> {
+    let start = at;
     let mut labels = Vec::new();
     loop {
         let length = usize::from(*message.get(at)?);
@@ -171,7 +174,7 @@ fn name(message: &[u8], mut at: usize) -> Option<(String, usize)> {
             }
             _ => return None,
         }
-        if labels.len() > 127 {
+        if at - start >= LONGEST_NAME {
             return None;
         }
     }
@@ -348,6 +351,14 @@ pub fn addresses(message: &[u8]) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_too_long_is_no_question() {
+        let name = |labels: usize| vec!["a".repeat(49); labels].join(".");
+        assert!(query(&question(&name(5), false)).is_some());
+        // Its answer, cut to the question, would not fit into any datagram the asker takes.
+        assert!(query(&question(&name(12), false)).is_none());
+    }
 
     /// A query for addresses of IPv4, with EDNS for 1232 bytes and signatures if wanted.
     fn question(name: &str, edns: bool) -> Vec<u8> {

@@ -185,6 +185,16 @@ impl Meta {
     }
 }
 
+/// Makes the checksum of the meta page at `offset` right, where the database is long enough to have it.
+pub(crate) fn seal_meta(database: &mut [u8], offset: usize) {
+    let from = offset + HEADER;
+    let Some(meta) = database.get_mut(from..from + META) else {
+        return;
+    };
+    let (content, sum) = meta.split_at_mut(META - 8);
+    sum.copy_from_slice(&fnv(content).to_le_bytes());
+}
+
 /// FNV-1a with 64 bits.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| {

@@ -15,6 +15,7 @@
 
 pub mod bolt;
 mod contents;
+pub mod fuzz;
 
 use std::fmt;
 use std::fs::File;

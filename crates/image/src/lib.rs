@@ -18,6 +18,7 @@ pub mod digest;
 pub mod dist;
 #[cfg(feature = "build")]
 pub mod elf;
+pub mod fuzz;
 #[cfg(feature = "build")]
 pub mod go;
 #[cfg(feature = "build")]

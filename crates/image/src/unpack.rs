@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
@@ -50,6 +51,8 @@ const MAX_DEPTH: usize = 256;
 pub struct Unpacker {
     root: OwnedFd,
     own: bool,
+    /// Bytes of files that may still be written.
+    left: AtomicU64,
 }
 
 impl Unpacker {
@@ -60,7 +63,14 @@ impl Unpacker {
         Ok(Unpacker {
             root,
             own: rustix::process::geteuid().is_root(),
+            left: AtomicU64::new(u64::MAX),
         })
+    }
+
+    /// The same, but writes files of at most `bytes` in all: a few bytes of a layer can stand for any number of zeros.
+    pub fn limit(mut self, bytes: u64) -> Unpacker {
+        self.left = AtomicU64::new(bytes);
+        self
     }
 }
 
@@ -200,7 +210,7 @@ impl Unpacker {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let made = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o600))?;
                 let mut file = File::from(made);
-                io::copy(entry, &mut file)?;
+                self.content(entry, &mut file)?;
                 if self.own {
                     rustix::fs::fchown(&file, Some(meta.owner.0), Some(meta.owner.1))?;
                 }
@@ -235,6 +245,20 @@ impl Unpacker {
             // A container makes its own devices; overlayfs marks deletions with character device 0/0, layers do not.
             tar::EntryType::Char | tar::EntryType::Block | tar::EntryType::Fifo => {}
             other => return Err(io::Error::other(format!("entry of unknown kind {other:?}"))),
+        }
+        Ok(())
+    }
+
+    /// Writes the content of a file, within the limit.
+    fn content(&self, from: &mut impl Read, to: &mut File) -> io::Result<()> {
+        let left = self.left.load(Ordering::Relaxed);
+        let written = io::copy(&mut from.take(left), to)?;
+        self.left.store(left - written, Ordering::Relaxed);
+        if written == left && from.read(&mut [0])? > 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "the image unpacks to more than is allowed",
+            ));
         }
         Ok(())
     }

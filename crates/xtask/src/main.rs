@@ -5,6 +5,7 @@ mod cluster;
 mod deny;
 mod dist;
 mod engine;
+mod fuzz;
 mod graph;
 mod host;
 mod lint;
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   test    everything needed, then all tests, unit to end-to-end
   engine  the Docker engine that end-to-end tests start, for running them by hand
   lint    formatting, clippy, licences, sources and known vulnerabilities of crates
+  fuzz    [TARGET…] everything that reads formats from outside, under a fuzzer
   bench   measurements: [cluster|client|discovery|all]; prints a table and writes dist/bench.json
 
 options
@@ -35,6 +37,7 @@ options
                          there) from that folder instead of building
   --locked               dist: fail when a Debian package of distro/debian.lock can no longer be had
   --update-debian        dist: only write distro/debian.lock anew, with what the mirrors of this machine have
+  --seconds N            fuzz: how long each target runs (60)
   --runs N               bench: how often clusters are started (3)
   --subnet NETWORK       bench: the network of its clusters (10.6.0.0/24)
   further arguments of up and down go to `keelctl cluster create` and `keelctl cluster destroy`
@@ -71,6 +74,7 @@ fn run(args: &[String]) -> Result<()> {
         "test" => tests::run(&ui, rest),
         "engine" => engine::run(&ui),
         "lint" => lint::run(&ui),
+        "fuzz" => fuzz::run(&ui, rest),
         "bench" => bench::run(&ui, rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

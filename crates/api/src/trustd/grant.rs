@@ -14,7 +14,7 @@ const MAX_NAMES: usize = 64;
 
 /// Why nothing is granted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     #[error(
         "the request comes from {peer}, and asks for {}: a node gets certificates for the address it is known by \
          (does something between translate addresses?)",
@@ -35,7 +35,7 @@ fn list(addresses: &[IpAddr]) -> String {
 /// The terms for a request from that address. Addresses are those of the request that belong to the peer; names are
 /// those of the request that are not reserved for the control plane. The subject of the request is not looked at:
 /// it could claim roles.
-pub(super) fn grant(
+pub(crate) fn grant(
     csr: &Csr,
     peer: IpAddr,
     same_node: &SameNode,

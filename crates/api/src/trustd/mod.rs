@@ -10,6 +10,7 @@ mod rate;
 mod server;
 
 pub use client::{SignError, Signed, sign_request};
+pub(crate) use grant::grant;
 pub use server::{Config, Issuer, SameNode, serve};
 
 /// Metadata key of the token.

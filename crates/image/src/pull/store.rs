@@ -18,6 +18,8 @@ use crate::unpack::{self, Unpacker};
 
 /// Layers downloaded at the same time.
 const PARALLEL: usize = 3;
+/// Most bytes an image may unpack to: twenty times the largest a node runs services from.
+const MAX_UNPACKED: u64 = 16 << 30;
 const DOCUMENT: &str = "image.json";
 const ROOTFS: &str = "rootfs";
 
@@ -74,7 +76,7 @@ pub(super) async fn fetch_and_unpack(
         .tempdir_in(parent)
         .map_err(disk(format!("create a folder in {}", parent.display())))?;
 
-    let total = manifest.layers.iter().map(|layer| layer.size).sum();
+    let total = manifest.layer_bytes();
     let done = AtomicU64::new(0);
     let downloads = manifest.layers.iter().enumerate().map(|(number, layer)| {
         let path = work.path().join(format!("layer-{number}"));
@@ -96,7 +98,7 @@ pub(super) async fn fetch_and_unpack(
     let rootfs = work.path().join(ROOTFS);
     fs::create_dir(&rootfs).map_err(disk(format!("create {}", rootfs.display())))?;
     let unpacker = Unpacker::new(&rootfs).map_err(disk(format!("open {}", rootfs.display())))?;
-    let unpacker = Arc::new(unpacker);
+    let unpacker = Arc::new(unpacker.limit(MAX_UNPACKED));
     let layers = paths.len();
     for (number, path) in paths.into_iter().enumerate() {
         progress(Progress::Unpacking {

@@ -150,3 +150,40 @@ fn content_other_than_announced_is_an_error() {
         Err(UnpackError::MediaType(_))
     ));
 }
+
+#[test]
+fn a_layer_that_stands_for_more_than_is_allowed_is_refused() {
+    let unpack = |layer: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let unpacker = Unpacker::new(dir.path()).unwrap().limit(10);
+        super::layer(&unpacker, layer, media_type::LAYER, None)
+    };
+    let ten = archive(&[
+        File("a", "12345", 0o644),
+        File("b", "67890", 0o644),
+        File("c", "", 0o644),
+    ]);
+    unpack(&ten).unwrap();
+    let eleven = archive(&[File("a", "12345", 0o644), File("b", "678901", 0o644)]);
+    let error = unpack(&eleven).unwrap_err().to_string();
+    assert!(error.contains("unpack b: the image unpacks to more"), "{error}");
+
+    // A file with a hole: eight GiB in a kibibyte.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("hole").unwrap();
+    header.set_mode(0o644);
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    header.set_size(0);
+    header.as_gnu_mut().unwrap().realsize.copy_from_slice(b"077777777777");
+    header.as_gnu_mut().unwrap().sparse[0]
+        .offset
+        .copy_from_slice(b"077777777777");
+    header.as_gnu_mut().unwrap().sparse[0]
+        .numbytes
+        .copy_from_slice(b"000000000000");
+    header.set_cksum();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append(&header, &[][..]).unwrap();
+    let error = unpack(&builder.into_inner().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("unpack hole: the image unpacks to more"), "{error}");
+}

@@ -1,8 +1,5 @@
 //! What the machine is: decided once, at start, and visible as a resource.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 /// Where the node runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Platform {
@@ -44,14 +41,7 @@ impl Environment {
         }
         let user_data = match get("USERDATA").filter(|data| !data.trim().is_empty()) {
             None => None,
-            Some(data) => {
-                let text: String = data.split_whitespace().collect();
-                Some(
-                    STANDARD
-                        .decode(text)
-                        .map_err(|e| PlatformError::UserData(e.to_string()))?,
-                )
-            }
+            Some(data) => Some(config::user_data::decode(&data).map_err(PlatformError::UserData)?),
         };
         Ok(Self {
             platform: Platform::Container,
