@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::ui::Ui;
 use crate::{dist, host, paths};
@@ -11,9 +11,17 @@ use crate::{dist, host, paths};
 /// Builds what is missing and starts the default cluster.
 pub fn up(ui: &Ui, args: &[String]) -> Result<()> {
     let out = dist::run(ui, &dist::Options::default())?;
-    if exists(&out, args) {
-        ui.say("the cluster is there already:");
-        return host::run(keelctl(&out).args(["cluster", "show"]).args(named(args)));
+    match found(&out, args) {
+        Found::Complete => {
+            ui.say("the cluster is there already:");
+            // Starts the nodes that do not run, as after a restart of the machine, and shows all.
+            return host::run(keelctl(&out).args(["cluster", "start"]).args(named(args)));
+        }
+        // Nothing of value can be in a cluster that never was complete.
+        Found::Incomplete => ui.loud("removing what an earlier attempt left", || {
+            host::run(keelctl(&out).args(["cluster", "destroy", "--force"]).args(named(args)))
+        })?,
+        Found::Nothing => {}
     }
     ui.loud("cluster", || {
         host::run(keelctl(&out).args(["cluster", "create"]).args(args))
@@ -51,15 +59,30 @@ fn keelctl(out: &Path) -> Command {
     command
 }
 
-/// Whether the cluster is there: showing it works and lists nodes.
-fn exists(out: &Path, args: &[String]) -> bool {
-    let shown = keelctl(out)
-        .args(["cluster", "show"])
-        .args(named(args))
-        .output()
-        .context("show");
-    shown
-        .is_ok_and(|output| output.status.success() && String::from_utf8_lossy(&output.stdout).contains("controlplane"))
+/// What there is of the cluster.
+#[derive(Debug, PartialEq)]
+enum Found {
+    Nothing,
+    /// Its creation did not come to its end.
+    Incomplete,
+    Complete,
+}
+
+fn found(out: &Path, args: &[String]) -> Found {
+    let shown = keelctl(out).args(["cluster", "show"]).args(named(args)).output();
+    match shown {
+        Ok(shown) if shown.status.success() => read(&String::from_utf8_lossy(&shown.stdout)),
+        _ => Found::Nothing,
+    }
+}
+
+/// Reads what `cluster show` printed.
+fn read(shown: &str) -> Found {
+    if shown.contains("The cluster is not complete") || !shown.contains("controlplane") {
+        Found::Incomplete
+    } else {
+        Found::Complete
+    }
 }
 
 /// The part of the arguments that says which cluster.
@@ -80,6 +103,15 @@ fn named(args: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_that_was_never_complete_is_told_from_one_that_was() {
+        let nodes = "NAME\ndemo-controlplane-1   controlplane   10.5.0.2   2.00   2.1 GB   -   failed\n";
+        assert_eq!(read(nodes), Found::Complete);
+        let broken = format!("{nodes}\nThe cluster is not complete: its creation failed or still goes on.\n");
+        assert_eq!(read(&broken), Found::Incomplete);
+        assert_eq!(read(""), Found::Incomplete);
+    }
 
     #[test]
     fn only_what_names_the_cluster_is_used_to_look_for_it() {
