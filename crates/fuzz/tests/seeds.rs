@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fuzz::TARGETS;
 
 /// Variations of each seed: enough to find what is plainly wrong, few enough for every run of the tests.
-const VARIATIONS: usize = 40;
+const VARIATIONS: usize = 200;
 
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);

@@ -171,6 +171,9 @@ fn a_layer_that_stands_for_more_than_is_allowed_is_refused() {
     // A file with a hole: eight GiB in a kibibyte.
     let mut header = tar::Header::new_gnu();
     header.set_path("hole").unwrap();
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     header.set_mode(0o644);
     header.set_entry_type(tar::EntryType::GNUSparse);
     header.set_size(0);
