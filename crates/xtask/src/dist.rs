@@ -92,7 +92,7 @@ pub fn run(ui: &Ui, options: &Options) -> Result<PathBuf> {
     let list = parts.products(&cache, &out, ui)?;
     ui.say(&format!("    {} images in {}", list.images.len(), out.display()));
     if options.verify {
-        crate::reproduce::run(ui, &parts, &out)?;
+        crate::reproduce::run(ui, &parts, &out, options.programs.is_none())?;
     }
     ui.total("built");
     Ok(out)

@@ -11,12 +11,13 @@ pub fn run(ui: &Ui) -> Result<()> {
     code(ui)
 }
 
-/// What takes a second: worth knowing before anything is built.
+/// What takes seconds (and a minute once, for cargo-deny): worth knowing before anything is built.
 pub fn text(ui: &Ui) -> Result<()> {
     ui.step("formatting", || {
         host::quiet(host::cargo().args(["fmt", "--all", "--check"]))?;
         Ok(((), Some(String::new())))
-    })
+    })?;
+    deny::run(ui)
 }
 
 /// What has to be compiled for it.
@@ -35,6 +36,5 @@ pub fn code(ui: &Ui) -> Result<()> {
         ]);
         host::quiet(cargo.env("CARGO_TARGET_DIR", &target))?;
         Ok(((), Some(String::new())))
-    })?;
-    deny::run(ui)
+    })
 }
