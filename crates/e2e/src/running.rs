@@ -7,6 +7,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+/// The same command, for which signals mean what they usually do: a shell without job control has its background jobs
+/// ignore SIGINT, and everything they start inherits that.
+fn with_default_signals(command: &Command) -> Command {
+    let mut wrapped = Command::new("env");
+    wrapped.arg("--default-signal=INT,TERM");
+    wrapped.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapped.current_dir(folder);
+    }
+    wrapped
+}
+
 /// A running program; ended when this is dropped.
 pub struct Running {
     child: Child,
@@ -21,9 +39,9 @@ impl Running {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(mut command: Command) -> Result<Self> {
+    pub fn start(command: Command) -> Result<Self> {
         let name = format!("{command:?}");
-        let mut child = command
+        let mut child = with_default_signals(&command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
