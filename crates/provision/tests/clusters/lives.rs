@@ -52,7 +52,7 @@ pub(crate) fn two_clusters_live_side_by_side(world: &World) {
         .block_on(provision::create(world.plan("clash", 1, 1, 0), &|_| ()))
         .unwrap_err();
     assert!(error.to_string().contains("of the cluster \"one\""), "{error}");
-    world.destroy("clash");
+    world.nothing_is_left("clash");
     let two = world.create(world.plan("two", 2, 1, 0));
     assert_eq!(ask(two.nodes[0].address, "host"), "two-controlplane-1");
     assert_eq!(provision::list(&world.folder), ["one", "two"]);

@@ -197,8 +197,8 @@ async fn reap(
                 let Some(waker) = wakers.get(metadata.owner.as_str()).filter(|_| ready) else {
                     continue;
                 };
-                // Its owner may have been quicker; then there is nothing to destroy.
-                let _ = store.destroy_dyn(ty, namespace, &metadata.id, &metadata.owner);
+                // Its owner may have been quicker, and may have made it anew.
+                let _ = store.destroy_torn_down(ty, namespace, &metadata.id);
                 waker.notify_one();
             }
         }

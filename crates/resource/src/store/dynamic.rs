@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Actor, Pointer, Selector, Store, StoreError, Watch, WatchOptions, pointer, running};
+use super::{Actor, Pointer, Selector, State, Store, StoreError, Watch, WatchOptions, pointer, running};
 use crate::definition::Definition;
 use crate::item::DynResource;
 use crate::metadata::{Labels, Metadata, Phase};
@@ -257,13 +257,31 @@ impl Store {
     pub fn destroy_dyn(&self, ty: &str, namespace: &str, id: &str, owner: &str) -> Result<(), StoreError> {
         let mut state = self.state();
         let row = state.owned(ty, namespace, id, owner)?;
+        self.destroy_row(&mut state, row, owner)
+    }
+
+    /// Destroys a resource that is torn down and that nothing holds; true if that was so. One that was destroyed by
+    /// somebody else, and perhaps made anew since, is left alone.
+    pub fn destroy_torn_down(&self, ty: &str, namespace: &str, id: &str) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let Some(row) = state.row(ty, namespace, id).cloned() else {
+            return Ok(false);
+        };
+        if running(&row).is_ok() || !row.metadata().finalizers.is_empty() {
+            return Ok(false);
+        }
+        let owner = row.metadata().owner.clone();
+        self.destroy_row(&mut state, row, &owner).map(|()| true)
+    }
+
+    fn destroy_row(&self, state: &mut State, row: DynResource, owner: &str) -> Result<(), StoreError> {
         let finalizers = &row.metadata().finalizers;
         if !finalizers.is_empty() {
             let (at, finalizers) = (pointer(row.metadata()), finalizers.clone());
             return Err(StoreError::Finalizers { at, finalizers });
         }
         self.uncommit(
-            &mut state,
+            state,
             row,
             Actor {
                 owner,

@@ -90,9 +90,8 @@ fn two_that_destroy_the_same_do_not_disturb_each_other() {
         scope.spawn(|| {
             while !ended.load(std::sync::atomic::Ordering::Relaxed) {
                 for row in store.list::<Member>() {
-                    if row.metadata().phase == Phase::TearingDown {
-                        let _ = store.destroy::<Member>("me", &row.metadata().id);
-                    }
+                    let at = row.metadata();
+                    let _ = store.destroy_torn_down(&at.ty, &at.namespace, &at.id);
                 }
             }
         });
