@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::cli::common::ClientFlags;
+use crate::cli::node::Follow;
 use crate::output::age::parse_duration;
 
 /// `upgrade`
@@ -34,15 +35,9 @@ pub struct Upgrade {
     /// auto or plain
     #[arg(long, default_value = "auto", value_parser = ["auto", "plain"])]
     pub progress: String,
-    /// Print the kernel log meanwhile
-    #[arg(long)]
-    pub debug: bool,
-    /// How long to wait
-    #[arg(long, default_value = "30m0s", value_parser = parse_duration)]
-    pub timeout: Duration,
-    /// Wait until it is done
-    #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
-    pub wait: bool,
+    /// Following it.
+    #[command(flatten)]
+    pub follow: Follow,
 }
 
 /// `meta`

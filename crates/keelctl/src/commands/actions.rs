@@ -48,12 +48,7 @@ pub fn reboot(command: &Node<Reboot>, program: Program) -> Result<()> {
         let session = Session::open(&command.client, program)?;
         act(&session, &args.follow, End::Up, "rebooting", async |client: Client| {
             let response = client.machine().reboot(request).await?.into_inner();
-            Ok(response
-                .messages
-                .into_iter()
-                .map(|message| message.actor_id)
-                .next()
-                .unwrap_or_default())
+            Ok(actor(response.messages.into_iter().map(|message| message.actor_id)))
         })
         .await
     })
@@ -73,12 +68,7 @@ pub fn shutdown(command: &Node<Shutdown>, program: Program) -> Result<()> {
             "shutting down",
             async |client: Client| {
                 let response = client.machine().shutdown(request).await?.into_inner();
-                Ok(response
-                    .messages
-                    .into_iter()
-                    .map(|message| message.actor_id)
-                    .next()
-                    .unwrap_or_default())
+                Ok(actor(response.messages.into_iter().map(|message| message.actor_id)))
             },
         )
         .await
@@ -115,15 +105,15 @@ pub fn reset(command: &Node<Reset>, program: Program) -> Result<()> {
         let session = Session::open_either(&command.client, program, args.insecure)?;
         act(&session, &args.follow, end, "resetting", async |client: Client| {
             let response = client.machine().reset(request.clone()).await?.into_inner();
-            Ok(response
-                .messages
-                .into_iter()
-                .map(|message| message.actor_id)
-                .next()
-                .unwrap_or_default())
+            Ok(actor(response.messages.into_iter().map(|message| message.actor_id)))
         })
         .await
     })
+}
+
+/// The actor under which the asked node tells of an action; empty if it names none.
+pub fn actor(mut actors: impl Iterator<Item = String>) -> String {
+    actors.next().unwrap_or_default()
 }
 
 /// Starts the action on every node and follows it until the end, if asked to.

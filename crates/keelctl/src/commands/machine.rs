@@ -16,8 +16,8 @@ use tonic::Status;
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::machine::{Meta, MetaAction, Upgrade, Wipe, WipeAction};
-use crate::cli::node::{Follow, Plain};
-use crate::commands::actions::{End, act};
+use crate::cli::node::Plain;
+use crate::commands::actions::{End, act, actor};
 use crate::commands::images::known;
 use crate::output::note;
 use crate::session::{Session, block};
@@ -93,11 +93,6 @@ pub fn wipe(command: &Wipe, program: Program) -> Result<()> {
 pub fn upgrade(command: &Node<Upgrade>, program: Program) -> Result<()> {
     let args = &command.args;
     let powercycle = args.reboot_mode == "powercycle";
-    let follow = Follow {
-        debug: args.debug,
-        timeout: args.timeout,
-        wait: args.wait,
-    };
     block(async {
         let session = Session::open(&command.client, program)?;
         if args.legacy {
@@ -112,10 +107,9 @@ pub fn upgrade(command: &Node<Upgrade>, program: Program) -> Result<()> {
                 reboot_mode: mode.into(),
                 ..UpgradeRequest::default()
             };
-            return act(&session, &follow, End::Up, "upgrading", async |client: Client| {
+            return act(&session, &args.follow, End::Up, "upgrading", async |client: Client| {
                 let response = client.machine().upgrade(request.clone()).await?.into_inner();
-                let actor = response.messages.into_iter().map(|message| message.actor_id).next();
-                Ok(actor.unwrap_or_default())
+                Ok(actor(response.messages.into_iter().map(|message| message.actor_id)))
             })
             .await;
         }
@@ -142,10 +136,9 @@ pub fn upgrade(command: &Node<Upgrade>, program: Program) -> Result<()> {
             reboot_request::Mode::Default
         };
         let request = RebootRequest { mode: mode.into() };
-        act(&session, &follow, End::Up, "rebooting", async |client: Client| {
+        act(&session, &args.follow, End::Up, "rebooting", async |client: Client| {
             let response = client.machine().reboot(request).await?.into_inner();
-            let actor = response.messages.into_iter().map(|message| message.actor_id).next();
-            Ok(actor.unwrap_or_default())
+            Ok(actor(response.messages.into_iter().map(|message| message.actor_id)))
         })
         .await
     })
