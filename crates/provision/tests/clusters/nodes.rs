@@ -6,7 +6,7 @@ use provision::{Error, Names, Phase};
 use sys::process::Identity;
 
 use crate::API;
-use crate::world::{World, ask, ask_at, wait_until};
+use crate::world::{World, ask, ask_at, end, wait_until};
 
 pub(crate) fn nodes_are_isolated_and_reach_each_other(world: &World) {
     let mut plan = world.plan("demo", 1, 1, 1);
@@ -87,11 +87,11 @@ pub(crate) fn a_node_restarts_stays_down_and_recovers_from_a_crash(world: &World
         let status = world.show("demo").nodes[0].status.clone();
         status.phase == Phase::Running && status.starts == count && ask_at((node, API).into(), "host").is_ok()
     };
-    ask(node, &format!("exit {}", sys::EXIT_REBOOT));
+    end(node, sys::EXIT_REBOOT.into());
     wait_until("the reboot", || starts(2));
-    ask(node, "exit 1");
+    end(node, 1);
     wait_until("the start after a crash", || starts(3));
-    ask(node, "exit 0");
+    end(node, 0);
     wait_until("the end", || world.show("demo").nodes[0].status.phase == Phase::Stopped);
     wait_until("the end of its supervisor", || {
         world.show("demo").nodes[0].status.supervisor.is_none()
@@ -114,7 +114,7 @@ pub(crate) fn a_node_that_was_shut_down_is_started_again_with_its_data(world: &W
         ))
     };
     assert_eq!(ask(one.address, "write /var/kept text"), "Ok(())");
-    ask(one.address, "exit 0");
+    end(one.address, 0);
     wait_until("the end of its API", || {
         ask_at((one.address, API).into(), "host").is_err()
     });
@@ -178,7 +178,7 @@ pub(crate) fn what_a_node_writes_outlives_its_restart(world: &World) {
     for path in ["/var/kept", "/etc/kubernetes/kept", "/run/lost"] {
         assert_eq!(ask(node, &format!("write {path} text")), "Ok(())");
     }
-    ask(node, &format!("exit {}", sys::EXIT_REBOOT));
+    end(node, sys::EXIT_REBOOT.into());
     wait_until("the reboot", || {
         ask_at((node, API).into(), "read /var/kept").is_ok_and(|text| text == "text")
     });

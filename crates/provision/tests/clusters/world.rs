@@ -134,6 +134,11 @@ pub(crate) fn ask(address: Ipv4Addr, question: &str) -> String {
     ask_at(SocketAddr::from((address, API)), question).unwrap()
 }
 
+/// Has the node's init end with this code. The connection may be gone before an answer comes.
+pub(crate) fn end(address: Ipv4Addr, code: i32) {
+    let _ = ask_at(SocketAddr::from((address, API)), &format!("exit {code}"));
+}
+
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
