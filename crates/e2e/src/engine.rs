@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::program::Program;
+use crate::running::send;
 use crate::wait::eventually;
 
 /// What a privileged container asks for and many machines give nobody (capabilities(7), number 24).
@@ -105,12 +106,8 @@ impl Engine {
     }
 
     fn stop(&mut self) -> Result<()> {
-        // The shell's own `kill`: the program is not on every machine.
-        let kill = format!("kill {}", self.daemon.id());
-        Command::new("sh")
-            .args(["-c", &kill])
-            .status()
-            .context("end the engine: run sh")?;
+        // One that ended by itself needs no signal.
+        let _ = send("TERM", self.daemon.id());
         let ended = eventually("the end of the Docker engine", LIMIT, || {
             self.daemon.try_wait()?.context("it still runs").map(drop)
         });

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::running::send;
+
 /// No command of a test may take longer than this; a hanging one is ended and reported.
 const DEADLINE: Duration = Duration::from_secs(600);
 
@@ -179,7 +181,7 @@ fn run(mut command: Command, input: Option<&str>) -> Result<Ran> {
     });
     let started = Instant::now();
     if finished.recv_timeout(DEADLINE).is_err() {
-        let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        let _ = send("KILL", pid);
         bail!("`{name}` did not end within {:?}", started.elapsed());
     }
     let output = match waiter.join() {

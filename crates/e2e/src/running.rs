@@ -7,6 +7,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+/// Sends a process a signal, by the signal's short name. The shell does it: a program for it is not on every machine.
+///
+/// # Errors
+/// There is no such process.
+pub fn send(signal: &str, pid: u32) -> Result<()> {
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -s {signal} {pid}")])
+        .status()
+        .context("run sh")?;
+    ensure!(sent.success(), "SIG{signal} to {pid}: {sent}");
+    Ok(())
+}
+
 /// The same command, for which signals mean what they usually do: a shell without job control has its background jobs
 /// ignore SIGINT, and everything they start inherits that.
 fn with_default_signals(command: &Command) -> Command {
@@ -95,11 +108,7 @@ impl Running {
     /// # Errors
     /// It is gone.
     pub fn signal(&self, signal: &str) -> Result<()> {
-        let sent = Command::new("kill")
-            .args(["-s", signal, &self.child.id().to_string()])
-            .status()?;
-        ensure!(sent.success(), "{} is gone before SIG{signal}", self.name);
-        Ok(())
+        send(signal, self.child.id()).with_context(|| format!("{} is gone before SIG{signal}", self.name))
     }
 
     /// Whether it still runs.

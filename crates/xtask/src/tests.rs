@@ -24,7 +24,6 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
         host::run(cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out))
     })?;
     if has_e2e() {
-        host::install(ui, &PACKAGES.map(str::to_owned))?;
         let docker = engine::programs(ui, &paths::cache()?)?;
         ui.loud("end-to-end tests", || {
             let mut cargo = host::cargo();
@@ -41,8 +40,6 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
 }
 
 const E2E: &str = "e2e";
-/// Debian packages that the end-to-end tests use: `kill`.
-const PACKAGES: [&str; 1] = ["procps"];
 
 fn has_e2e() -> bool {
     paths::repository().join("crates/e2e/Cargo.toml").is_file()

@@ -3,12 +3,12 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::program::dist;
 use e2e::run::Test;
+use e2e::running::send;
 use e2e::site::network;
 use e2e::tests;
 use e2e::wait::eventually;
@@ -133,8 +133,7 @@ fn members_outlive_a_discovery_service_that_forgot_them(c: &Cluster) -> Result<(
     let before = service_pid(c)?;
     // The next process finds no state here: a folder is renamed under one that runs.
     std::fs::rename(state(c), state(c).with_extension("old"))?;
-    let killed = Command::new("kill").args(["-9", &before.to_string()]).status()?;
-    ensure!(killed.success(), "kill {before}");
+    send("KILL", before)?;
     eventually("the service to run again", PATIENCE, || {
         both_are_members(c)?;
         ensure!(service_pid(c)? != before, "still the old process");

@@ -1,11 +1,10 @@
 //! Trouble: what is killed comes back, and what Kubernetes says survives does.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::run::Test;
-use e2e::running::Running;
+use e2e::running::{Running, send};
 use e2e::tests;
 use e2e::wait::eventually;
 
@@ -68,13 +67,7 @@ fn lives_in(pid: u32, address: &str) -> bool {
 
 fn kill_and_expect_back(c: &Cluster, node: &str, service: &str) -> Result<()> {
     let before = host_pid(c, node, service)?;
-    ensure!(
-        Command::new("kill")
-            .args(["-9", &before.to_string()])
-            .status()?
-            .success(),
-        "kill {before}"
-    );
+    send("KILL", before)?;
     eventually(&format!("{service} to be back"), Duration::from_secs(60), || {
         ensure!(host_pid(c, node, service)? != before, "still the old process");
         let text = c.ask(node, &["service", service])?;
@@ -223,8 +216,7 @@ fn a_killed_init_is_started_again_and_nothing_is_lost(c: &Cluster) -> Result<()>
     for name in &acknowledged {
         c.kubectl.output(&["create", "configmap", name])?;
     }
-    let killed = Command::new("kill").args(["-9", &init.to_string()]).status()?;
-    ensure!(killed.success(), "kill {init}");
+    send("KILL", init)?;
     eventually("another init", Duration::from_secs(60), || {
         ensure!(host_process(control_plane(), 1)? != init, "still the old one");
         c.ask(control_plane(), &["version"])

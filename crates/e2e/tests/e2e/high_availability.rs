@@ -1,10 +1,10 @@
 //! Three control planes: what one of them does, or fails to do, the others make good.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::run::Test;
+use e2e::running::send;
 use e2e::site::{Place, network};
 use e2e::tests;
 use e2e::wait::eventually;
@@ -240,7 +240,11 @@ fn power_off(trio: &Trio, name: &str) -> Result<()> {
     let init = read(&format!("{name}.run.json"))?["init"]["pid"].clone();
     for pid in [supervisor, init] {
         // The second one may have ended with the first.
-        let _ = Command::new("kill").args(["-9", &pid.to_string()]).output()?;
+        let pid = pid.as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let _ = send(
+            "KILL",
+            pid.with_context(|| format!("no process of {name} is recorded"))?,
+        );
     }
     Ok(())
 }
