@@ -330,7 +330,11 @@ fn services_get_the_environment_and_trust_of_the_configuration(c: &Cluster) -> R
             Ok(())
         })
     })?;
-    eventually("the node to be ready", Duration::from_secs(60), || {
+    eventually("the node to be as before", Duration::from_secs(60), || {
+        for service in ["containerd", "kubelet", "apid"] {
+            let variables = environment(c, worker(), service)?;
+            ensure!(!variables.contains_key("E2E_EFFECT"), "{service}: {variables:?}");
+        }
         let nodes = c.kubectl.output(&["get", "nodes"])?;
         ensure!(nodes.matches(" Ready ").count() == 2, "{nodes}");
         Ok(())
