@@ -8,15 +8,16 @@ use resource::{All, Context, Outcome, Reconcile};
 use tokio::task::JoinHandle;
 
 use crate::clients::cri::Cri;
-use crate::resources::k8s::{APIServerConfig, ControllerManagerConfig, SchedulerConfig};
+use crate::resources::k8s::{APIServerConfig, BootstrapManifestsConfig, ControllerManagerConfig, SchedulerConfig};
 use crate::resources::v1alpha1::Service;
 
 /// How long one image may take. The kubelet pulls what is missing then, and says so.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Pulls the images of the control plane's pods as soon as containerd answers, while etcd and the kubelet are still being
-/// started: a new control plane would wait for them otherwise. The API server's comes first, since all others wait for
-/// it. What cannot be pulled is left to the kubelet, which tries again and tells of it.
+/// Pulls the images of the control plane's pods, and of those a new cluster begins with, as soon as containerd answers,
+/// while etcd and the kubelet are still being started: a new control plane would wait for them otherwise. The API
+/// server's comes first, since all others wait for it. What cannot be pulled is left to the kubelet, which tries again
+/// and tells of it.
 pub struct ControlPlaneImages {
     cri: Cri,
     asked: BTreeSet<String>,
@@ -40,12 +41,13 @@ impl Reconcile for ControlPlaneImages {
         All<APIServerConfig>,
         All<ControllerManagerConfig>,
         All<SchedulerConfig>,
+        All<BootstrapManifestsConfig>,
     );
     type Outputs = ();
 
     async fn reconcile(
         &mut self,
-        (services, servers, managers, schedulers): Self::Inputs,
+        (services, servers, managers, schedulers, manifests): Self::Inputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<()>> {
         if !services.get("containerd").is_some_and(|s| s.healthy) {
@@ -54,7 +56,15 @@ impl Reconcile for ControlPlaneImages {
         let servers = servers.iter().map(|(_, server)| &server.image);
         let managers = managers.iter().filter(|(_, m)| m.enabled).map(|(_, m)| &m.image);
         let schedulers = schedulers.iter().filter(|(_, s)| s.enabled).map(|(_, s)| &s.image);
-        let wanted = servers.chain(managers).chain(schedulers);
+        let manifests = manifests.iter().flat_map(|(_, manifests)| {
+            [
+                (manifests.flannel_enabled, &manifests.flannel_image),
+                (manifests.proxy_enabled, &manifests.proxy_image),
+                (manifests.core_dns_enabled, &manifests.core_dns_image),
+            ]
+        });
+        let manifests = manifests.filter_map(|(enabled, image)| enabled.then_some(image));
+        let wanted = servers.chain(managers).chain(schedulers).chain(manifests);
         let images: Vec<String> = wanted.filter(|i| self.asked.insert((*i).clone())).cloned().collect();
         if images.is_empty() {
             return Ok(Outcome::done(()));
