@@ -7,6 +7,7 @@ pub mod cli;
 pub mod commands;
 pub mod defaults;
 pub mod output;
+mod quorum;
 pub mod reference;
 pub mod session;
 

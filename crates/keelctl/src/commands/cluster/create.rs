@@ -23,6 +23,7 @@ use crate::commands::files::write_client_config;
 use crate::commands::health::{self, Nodes, Scope};
 use crate::commands::{client_config, kubeconfig};
 use crate::output::note;
+use crate::quorum;
 use crate::session::{Target, block, failed};
 
 /// Pause between two attempts at a node that is not ready yet.
@@ -47,6 +48,7 @@ pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Resul
             .collect::<Vec<_>>()
     };
     let (controlplanes, workers) = (addresses(Role::ControlPlane), addresses(Role::Worker));
+    quorum::warn(controlplanes.len());
     let creation = Creation::begin(name, &state, program);
     let done = block(async {
         let mut ending = Ending::listen()?;

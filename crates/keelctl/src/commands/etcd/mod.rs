@@ -10,6 +10,7 @@ use api::proto::machine::{EtcdMember, EtcdMemberListRequest, EtcdMemberStatus};
 use crate::Program;
 use crate::cli::etcd::{AlarmAction, Etcd, EtcdAction};
 use crate::output::{print, size, table::Table};
+use crate::quorum;
 use crate::session::{Session, block};
 
 /// Runs `etcd ACTION`.
@@ -46,6 +47,9 @@ async fn members(session: &Session) -> Result<()> {
         })
         .await;
     print(&members_table(&answers))?;
+    if let Some((_, members)) = answers.first() {
+        quorum::warn(members.iter().filter(|member| !member.is_learner).count());
+    }
     failures
         .into_result()
         .map_err(|error| error.context("error getting members"))
