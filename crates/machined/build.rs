@@ -2,7 +2,10 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
-    let files = protox::compile(["proto/cri.proto", "proto/etcd.proto"], ["proto"])?;
+    let files = protox::compile(
+        ["proto/cri.proto", "proto/etcd.proto", "proto/etcd-election.proto"],
+        ["proto"],
+    )?;
     tonic_prost_build::configure()
         .btree_map(".")
         .build_server(false)

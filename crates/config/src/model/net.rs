@@ -109,8 +109,8 @@ model! {
     /// An address shared by several machines of one network.
     pub struct Layer2VIPConfig: "network.Layer2VIPConfigV1Alpha1", kind "Layer2VIPConfig" named {
         /// The shared address.
-        name: Option<String> = "name".required();
-        /// Name of the link.
+        name: Option<String> = "name".required().check(Format::Address);
+        /// Name of the link; the one with an address of the same subnet if not given.
         link: Option<String> = "link";
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::Config;
 use crate::model::host;
+use crate::model::net::Layer2VIPConfig;
+use crate::model::v1alpha1::DeviceVIPConfig;
 
 /// How the machine gets its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,43 @@ pub fn hostname(config: &Config) -> Hostname {
     } else {
         Hostname::FromNetwork
     }
+}
+
+/// An address that control planes share: one of them has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The link it is on; none if it is to be found by the address.
+    pub link: Option<String>,
+}
+
+/// The addresses that control planes share. Those that a cloud has to be told of are left out.
+pub fn virtual_addresses(config: &Config) -> Vec<VirtualAddress> {
+    let shared = |vip: &Option<DeviceVIPConfig>, link: Option<String>| {
+        let vip = vip
+            .as_ref()
+            .filter(|v| v.equinix_metal.is_none() && v.hcloud.is_none())?;
+        let address = vip.ip.as_ref()?.parse().ok()?;
+        Some(VirtualAddress { address, link })
+    };
+    let mut found: Vec<VirtualAddress> = Vec::new();
+    let devices = config.machine().and_then(|machine| machine.network.as_ref());
+    for device in devices.iter().flat_map(|network| &network.interfaces) {
+        let link = device.interface.clone().filter(|name| !name.is_empty());
+        found.extend(shared(&device.vip, link.clone()));
+        for vlan in &device.vlans {
+            let name = link.as_ref().zip(vlan.vlan_id).map(|(link, id)| format!("{link}.{id}"));
+            found.extend(shared(&vlan.vip, name));
+        }
+    }
+    for document in config.all::<Layer2VIPConfig>() {
+        if let Some(address) = document.name.as_ref().and_then(|name| name.parse().ok()) {
+            let link = document.link.clone().filter(|name| !name.is_empty());
+            found.push(VirtualAddress { address, link });
+        }
+    }
+    found
 }
 
 /// Name servers and search domains; empty lists mean that none are configured here.

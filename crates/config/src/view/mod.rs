@@ -21,8 +21,8 @@ pub use components::{
     controller_manager, core_dns, proxy, scheduler, service_account_key,
 };
 pub use host::{
-    DEFAULT_TIME_SERVER, ExtraHost, HostDns, Hostname, Resolvers, TimeSync, extra_hosts, host_dns, hostname, resolvers,
-    time_sync,
+    DEFAULT_TIME_SERVER, ExtraHost, HostDns, Hostname, Resolvers, TimeSync, VirtualAddress, extra_hosts, host_dns,
+    hostname, resolvers, time_sync, virtual_addresses,
 };
 pub use mesh::{KubeSpan, kubespan};
 pub use registries::{Registries, RegistryAuth, RegistryEndpoint, RegistryMirror, RegistryTls, registries};

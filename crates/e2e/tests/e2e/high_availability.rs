@@ -10,10 +10,13 @@ use e2e::tests;
 use e2e::wait::eventually;
 use serde_json::Value;
 
+use crate::virtual_address::a_shared_address_moves_when_its_holder_loses_power;
+
 pub fn tests() -> Vec<Test<Trio>> {
     tests![
         all_control_planes_are_voters_in_etcd,
         every_control_plane_serves_kubernetes,
+        a_shared_address_moves_when_its_holder_loses_power,
         leadership_is_handed_over,
         members_are_defragmented_in_turn,
         the_others_serve_while_one_reboots,
@@ -37,20 +40,30 @@ impl Trio {
     }
 
     /// Name of a control plane, from 0.
-    fn name(number: u8) -> String {
+    pub fn name(number: u8) -> String {
         format!("trio-controlplane-{}", number + 1)
     }
 
     /// Address of a control plane, from 0.
-    fn node(number: u8) -> String {
+    pub fn node(number: u8) -> String {
         network().host(2 + number).to_string()
     }
 
-    fn ask(&self, node: u8, args: &[&str]) -> Result<String> {
+    pub fn ask(&self, node: u8, args: &[&str]) -> Result<String> {
         let address = Self::node(node);
         self.0
             .keelctl
             .output(&[&["-n", &address, "-e", &address], args].concat())
+    }
+
+    /// keelctl with the cluster's configuration.
+    pub fn keelctl_at(&self, args: &[&str]) -> Result<String> {
+        self.0.keelctl.output(args)
+    }
+
+    /// kubectl with the cluster's configuration.
+    pub fn kubectl_at(&self, args: &[&str]) -> Result<String> {
+        self.0.kubectl.output(args)
     }
 
     /// kubectl at the API server of one node.
@@ -84,7 +97,7 @@ fn write(trio: &Trio, node: u8, name: &str) -> Result<()> {
 }
 
 /// Waits until so many members vote, as one node sees it; an election on the way takes a moment.
-fn await_voters(trio: &Trio, asked: u8, wanted: usize) -> Result<()> {
+pub fn await_voters(trio: &Trio, asked: u8, wanted: usize) -> Result<()> {
     eventually(&format!("{wanted} voters"), Duration::from_secs(120), || {
         let found = voters(trio, asked)?;
         ensure!(found == wanted, "{found} vote");
@@ -233,7 +246,7 @@ fn a_control_plane_that_is_reset_leaves_the_cluster_and_joins_anew(trio: &Trio) 
 }
 
 /// Ends a node as a machine that lost its power.
-fn power_off(trio: &Trio, name: &str) -> Result<()> {
+pub fn power_off(trio: &Trio, name: &str) -> Result<()> {
     let folder = trio.0.folder().join("clusters/trio");
     let read = |file: &str| -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(folder.join(file))?)?) };
     let supervisor = read("state.json")?["supervisors"][name]["pid"].clone();

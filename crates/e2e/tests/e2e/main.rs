@@ -21,6 +21,7 @@ mod outside;
 mod refusals;
 mod renewal;
 mod scarcity;
+mod virtual_address;
 
 use std::process::ExitCode;
 

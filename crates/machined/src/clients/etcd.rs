@@ -10,15 +10,23 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-/// The generated messages and clients.
+/// The generated messages and clients; the names are those of the packages, which refer to each other.
 #[allow(missing_docs, clippy::all)]
-pub mod proto {
-    tonic::include_proto!("etcdserverpb");
+mod generated {
+    pub mod etcdserverpb {
+        tonic::include_proto!("etcdserverpb");
+    }
+    pub mod v3electionpb {
+        tonic::include_proto!("v3electionpb");
+    }
 }
 
+pub use generated::etcdserverpb as proto;
+use generated::v3electionpb as election;
 use proto::alarm_request::AlarmAction;
 use proto::cluster_client::ClusterClient;
 pub use proto::downgrade_request::DowngradeAction;
+use proto::lease_client::LeaseClient;
 use proto::maintenance_client::MaintenanceClient;
 pub use proto::{AlarmMember, AlarmType, Member, MemberAddResponse, SnapshotResponse, StatusResponse};
 
@@ -71,6 +79,10 @@ impl Etcd {
 
     fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel.clone())
+    }
+
+    fn leases(&self) -> LeaseClient<Channel> {
+        LeaseClient::new(self.channel.clone())
     }
 
     fn maintenance(&self) -> MaintenanceClient<Channel> {
@@ -224,5 +236,64 @@ impl Etcd {
         };
         let answer = self.maintenance().downgrade(request).await.with_context(what)?;
         Ok(answer.into_inner().version)
+    }
+
+    /// A lease: what is kept under it is gone when it has not been renewed for `ttl` (whole seconds).
+    ///
+    /// # Errors
+    /// etcd does not answer, or has no majority.
+    pub async fn grant(&self, ttl: Duration) -> anyhow::Result<i64> {
+        let request = proto::LeaseGrantRequest {
+            ttl: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
+            id: 0,
+        };
+        let answer = self.leases().lease_grant(request).await;
+        Ok(answer.context("ask etcd for a lease")?.into_inner().id)
+    }
+
+    /// Renews a lease; false if it has ended.
+    ///
+    /// # Errors
+    /// etcd does not answer, or has no majority.
+    pub async fn renew(&self, lease: i64) -> anyhow::Result<bool> {
+        let request = proto::LeaseKeepAliveRequest { id: lease };
+        let one = futures::stream::iter([request]);
+        let answers = self.leases().lease_keep_alive(one).await;
+        let answer = answers.context("renew a lease in etcd")?.into_inner().message().await;
+        Ok(answer
+            .context("renew a lease in etcd")?
+            .is_some_and(|lease| lease.ttl > 0))
+    }
+
+    /// Ends a lease, and what is kept under it.
+    ///
+    /// # Errors
+    /// etcd does not answer, or has no majority.
+    pub async fn revoke(&self, lease: i64) -> anyhow::Result<()> {
+        let answer = self
+            .leases()
+            .lease_revoke(proto::LeaseRevokeRequest { id: lease })
+            .await;
+        answer.context("end a lease in etcd")?;
+        Ok(())
+    }
+
+    /// Waits to win an election: until all who campaigned before have given up, or lost their leases. Who stops waiting
+    /// is no longer a candidate. What is won is lost with the lease.
+    ///
+    /// # Errors
+    /// etcd does not answer, the lease has ended, or the call has taken as long as calls of this client may.
+    pub async fn campaign(&self, name: &str, lease: i64, value: &str) -> anyhow::Result<()> {
+        let request = election::CampaignRequest {
+            name: name.into(),
+            lease,
+            value: value.into(),
+        };
+        let mut client = election::election_client::ElectionClient::new(self.channel.clone());
+        client
+            .campaign(request)
+            .await
+            .with_context(|| format!("campaign for {name} in etcd"))?;
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::machine_config::parsed;
 use crate::resources::config::MachineConfig;
 use crate::resources::k8s::{NodeIP, NodeIPConfig};
 use crate::resources::network::{
-    AddressSortAlgorithm, AddressStatus, NodeAddress, NodeAddressFilter, NodeAddressSortAlgorithm,
+    AddressSortAlgorithm, AddressStatus, NodeAddress, NodeAddressFilter, NodeAddressSortAlgorithm, OperatorSpec,
 };
 
 /// Whether an address is one the world can reach the node by: not loopback, link-local or the node's own DNS.
@@ -43,9 +43,12 @@ fn is_plugin_link(name: &str) -> bool {
 /// IPv4 comes before IPv6, and within a family the order is by address, so that the same machine always answers
 /// the same (the interface's sort algorithm v1). Algorithm v2 puts addresses of longer prefixes first: an address given
 /// to this machine alone before one that it made up in a network of many.
+///
+/// An address that control planes share is one that this node may be asked at now, but not one to know it by.
 pub fn node_addresses(
     addresses: All<AddressStatus>,
     filters: All<NodeAddressFilter>,
+    operators: All<OperatorSpec>,
     algorithm: One<NodeAddressSortAlgorithm>,
 ) -> Outputs<NodeAddress> {
     let algorithm = algorithm.algorithm;
@@ -64,12 +67,14 @@ pub fn node_addresses(
         AddressSortAlgorithm::V1 => current.sort_by_key(|p| (p.addr(), p.len())),
     }
     current.dedup();
-    let first: Vec<Prefix> = current.first().copied().into_iter().collect();
+    let shared = |p: &Prefix| operators.iter().any(|(_, o)| o.vip.ip == Some(p.addr()));
+    let own: Vec<Prefix> = current.iter().copied().filter(|p| !shared(p)).collect();
+    let first: Vec<Prefix> = own.first().copied().into_iter().collect();
     let mut outputs = Outputs::none();
-    for set in ["current", "routed", "accumulative"] {
-        outputs.insert(set, node_address(current.clone()));
+    for (set, members) in [("current", &current), ("routed", &own), ("accumulative", &current)] {
+        outputs.insert(set, node_address(members.clone()));
         for (filter_id, filter) in filters.iter() {
-            let kept = current
+            let kept = members
                 .iter()
                 .copied()
                 .filter(|p| filter_allows(filter, p.addr()))
@@ -193,7 +198,7 @@ pub fn node_ip(config: One<NodeIPConfig>, addresses: All<NodeAddress>) -> anyhow
 mod tests {
     use super::*;
 
-    fn current(algorithm: AddressSortAlgorithm) -> Vec<String> {
+    fn set(name: &str, algorithm: AddressSortAlgorithm, shared: Option<&str>) -> Vec<String> {
         let address = |text: &str| AddressStatus {
             address: text.parse().unwrap(),
             link_name: "eth0".to_owned(),
@@ -210,9 +215,14 @@ mod tests {
         let sets = node_addresses(
             All::from(addresses),
             All::from([] as [(&str, NodeAddressFilter); 0]),
+            All::from_iter(shared.map(|address| {
+                let mut operator = OperatorSpec::default();
+                operator.vip.ip = address.parse().ok();
+                ("shared", operator)
+            })),
             One::from(NodeAddressSortAlgorithm { algorithm }),
         );
-        sets.get("current")
+        sets.get(name)
             .unwrap()
             .addresses
             .iter()
@@ -223,6 +233,7 @@ mod tests {
     #[test]
     fn addresses_are_sorted_as_the_configuration_says() {
         let v1 = ["10.5.0.2/24", "10.5.0.9/32", "fd00::1/64", "fd00::ff/128"];
+        let current = |algorithm| set("current", algorithm, None);
         assert_eq!(current(AddressSortAlgorithm::V1), v1);
         let v2 = ["10.5.0.9/32", "10.5.0.2/24", "fd00::ff/128", "fd00::1/64"];
         assert_eq!(current(AddressSortAlgorithm::V2), v2);
@@ -231,6 +242,15 @@ mod tests {
         let features = "version: v1alpha1\nmachine:\n    features:\n        nodeAddressSortAlgorithm: v2\n";
         assert_eq!(chosen(config(features)), AddressSortAlgorithm::V2);
         assert_eq!(chosen(None), AddressSortAlgorithm::V1);
+    }
+
+    #[test]
+    fn a_shared_address_is_not_one_to_know_the_node_by() {
+        let set = |name| set(name, AddressSortAlgorithm::V2, Some("10.5.0.9"));
+        assert_eq!(set("current")[0], "10.5.0.9/32");
+        assert_eq!(set("accumulative")[0], "10.5.0.9/32");
+        assert_eq!(set("routed")[0], "10.5.0.2/24");
+        assert_eq!(set("default"), ["10.5.0.2/24"]);
     }
 
     #[test]

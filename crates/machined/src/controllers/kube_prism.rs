@@ -122,7 +122,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 
 /// Asks API servers for `/readyz`, as anybody may. One that wants to know who asks (401) does its work too; one that
 /// forbids it (403) has not made the role yet that allows it.
-fn readiness(ca: Vec<u8>) -> Probe {
+pub(super) fn readiness(ca: Vec<u8>) -> Probe {
     let clients: Arc<Mutex<BTreeMap<SocketAddr, Client>>> = Arc::default();
     Arc::new(move |upstream| {
         let known = lock(&clients).get(&upstream).cloned();

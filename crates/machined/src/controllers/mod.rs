@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod services;
 pub mod static_pods;
 pub mod trust;
+pub mod virtual_address;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,6 +118,8 @@ fn machine(graph: Graph, world: &World) -> Graph {
         .derive("k8s.AddressFilterController", addresses::address_filters)
         .derive("network.NodeAddressSortAlgorithmController", addresses::sort_algorithm)
         .derive("network.NodeAddressController", addresses::node_addresses)
+        .derive("network.OperatorVIPConfigController", virtual_address::operators)
+        .reconcile("network.OperatorSpecController", virtual_address::Elections::default())
         .derive("cri.RegistriesConfigController", registries::resource)
         .derive("cri.RegistryFilesController", registries::files)
         .reconcile("cri.NodePullController", puller)

@@ -197,6 +197,7 @@ fn api_sans(config: &Config, root: &OSRootSecrets, hostname: &HostnameStatus, ad
     // The endpoint is the control planes' name; trustd gives it to nobody else.
     if is_control_plane(config) {
         add_endpoint(&mut sans, config);
+        add_shared(&mut sans, config);
     }
     sorted(sans)
 }
@@ -215,6 +216,7 @@ fn kubernetes_sans(
         add_name(&mut sans, name);
     }
     add_endpoint(&mut sans, config);
+    add_shared(&mut sans, config);
     let service = [
         "kubernetes",
         "kubernetes.default",
@@ -242,6 +244,15 @@ fn add_endpoint(sans: &mut CertSAN, config: &Config) {
     if let Some((host, _)) = control_plane_endpoint(config) {
         add_name(sans, &host);
     }
+}
+
+/// A node may come to have a shared address at any moment.
+fn add_shared(sans: &mut CertSAN, config: &Config) {
+    sans.ips.extend(
+        config::view::virtual_addresses(config)
+            .iter()
+            .map(|shared| shared.address),
+    );
 }
 
 fn add_name(sans: &mut CertSAN, name: &str) {

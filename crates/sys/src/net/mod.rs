@@ -18,12 +18,14 @@ use rtnetlink::MulticastGroup;
 
 use crate::{Context, Result};
 
+mod announce;
 pub mod capture;
 mod change;
 mod namespace;
 mod read;
 mod types;
 
+pub use announce::announce;
 pub use namespace::Namespace;
 pub use types::{Address, Link, Route, Rule};
 
