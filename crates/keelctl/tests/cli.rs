@@ -307,6 +307,18 @@ fn patches_change_files_in_their_order() {
         patched.contains("a: \"2\"") && patched.contains("b: \"3\""),
         "{patched}"
     );
+    // What begins with a hyphen is a patch too: lists and documents of YAML do.
+    let document = "---\nmachine:\n  sysctls:\n    d: \"5\"\n";
+    assert!(
+        home.good(&["mc", "patch", "worker.yaml", "-p", document])
+            .contains("d: \"5\"")
+    );
+    let list = "- {op: add, path: /machine/sysctls, value: {}}";
+    let error = home.bad(&["mc", "patch", "worker.yaml", "-p", list]);
+    assert!(
+        error.contains("JSON patches work on the main document alone"),
+        "{error}"
+    );
     home.good(&["mc", "patch", "worker.yaml", "-p", inline, "-o", "patched.yaml"]);
     assert!(home.read("patched.yaml").contains("b: \"3\""));
     let error = home.bad(&["mc", "patch", "worker.yaml", "-p", r#"{"machine": {"sysctl": {}}}"#]);

@@ -115,13 +115,23 @@ pub struct Create {
     #[arg(long)]
     pub mount: Vec<String>,
     /// Patch for all machines: inline or @file; repeatable
-    #[arg(long, value_name = "PATCH")]
+    #[arg(long, value_name = "PATCH", allow_hyphen_values = true)]
     pub config_patch: Vec<String>,
     /// Patch for control planes
-    #[arg(long, visible_alias = "config-patch-control-plane", value_name = "PATCH")]
+    #[arg(
+        long,
+        visible_alias = "config-patch-control-plane",
+        value_name = "PATCH",
+        allow_hyphen_values = true
+    )]
     pub config_patch_controlplanes: Vec<String>,
     /// Patch for workers
-    #[arg(long, visible_alias = "config-patch-worker", value_name = "PATCH")]
+    #[arg(
+        long,
+        visible_alias = "config-patch-worker",
+        value_name = "PATCH",
+        allow_hyphen_values = true
+    )]
     pub config_patch_workers: Vec<String>,
     /// Registry mirrors, HOST=URL, besides the cluster's own registry
     #[arg(long, value_delimiter = ',')]

@@ -103,13 +103,13 @@ pub struct GenConfig {
     #[arg(long, value_delimiter = ',')]
     pub additional_sans: Vec<String>,
     /// Patch for all machines: inline or @file; repeatable
-    #[arg(long, value_name = "PATCH")]
+    #[arg(long, value_name = "PATCH", allow_hyphen_values = true)]
     pub config_patch: Vec<String>,
     /// Patch for control planes
-    #[arg(long, value_name = "PATCH")]
+    #[arg(long, value_name = "PATCH", allow_hyphen_values = true)]
     pub config_patch_control_plane: Vec<String>,
     /// Patch for workers
-    #[arg(long, value_name = "PATCH")]
+    #[arg(long, value_name = "PATCH", allow_hyphen_values = true)]
     pub config_patch_worker: Vec<String>,
     /// DNS domain of the cluster
     #[arg(long, default_value = "cluster.local")]
@@ -188,7 +188,7 @@ pub enum MachineConfigAction {
         /// The file, `-` for standard input
         file: String,
         /// Patch: inline or @file; repeatable
-        #[arg(short, long, value_name = "PATCH")]
+        #[arg(short, long, value_name = "PATCH", allow_hyphen_values = true)]
         patch: Vec<String>,
         /// File to write instead of standard output
         #[arg(short, long)]

@@ -21,7 +21,7 @@ pub struct ApplyConfig {
     #[arg(long, value_delimiter = ',')]
     pub cert_fingerprint: Vec<String>,
     /// Patch to apply to the file first: inline or @file; repeatable
-    #[arg(short = 'p', long, value_name = "PATCH")]
+    #[arg(short = 'p', long, value_name = "PATCH", allow_hyphen_values = true)]
     pub config_patch: Vec<String>,
     /// Only say what would happen
     #[arg(long)]
@@ -330,7 +330,7 @@ pub struct PatchConfig {
     #[arg(value_name = "ID")]
     pub id: Option<String>,
     /// Patch: inline or @file; repeatable
-    #[arg(short, long, value_name = "PATCH")]
+    #[arg(short, long, value_name = "PATCH", allow_hyphen_values = true)]
     pub patch: Vec<String>,
     /// File with a patch
     #[arg(long, value_name = "PATH")]
@@ -347,7 +347,7 @@ pub struct Plan {
     #[arg(short, long, value_name = "PATH")]
     pub file: String,
     /// Patch to apply to the file first: inline or @file; repeatable
-    #[arg(short = 'p', long, value_name = "PATCH")]
+    #[arg(short = 'p', long, value_name = "PATCH", allow_hyphen_values = true)]
     pub config_patch: Vec<String>,
 }
 
