@@ -6,6 +6,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // A sandbox is set up by this binary, executed once more, before anything else of it runs.
     sys::sandbox::run_if_requested();
+    // Each of these lives as long as the node, mostly idle: threads with memory of their own would keep what they freed.
+    sys::memory::use_one_arena();
     let name = std::env::args().next().unwrap_or_default();
     match Path::new(&name).file_name().and_then(|n| n.to_str()) {
         Some("apid") => machined::gates::apid::main(),
