@@ -67,7 +67,7 @@ impl Trio {
     }
 
     /// kubectl at the API server of one node.
-    fn kubectl(&self, node: u8, args: &[&str]) -> Result<String> {
+    pub fn kubectl(&self, node: u8, args: &[&str]) -> Result<String> {
         let server = format!("https://{}:6443", Self::node(node));
         self.0
             .kubectl
@@ -97,7 +97,7 @@ fn write(trio: &Trio, node: u8, name: &str) -> Result<()> {
 }
 
 /// Waits until so many members vote, as one node sees it; an election on the way takes a moment.
-pub fn await_voters(trio: &Trio, asked: u8, wanted: usize) -> Result<()> {
+fn await_voters(trio: &Trio, asked: u8, wanted: usize) -> Result<()> {
     eventually(&format!("{wanted} voters"), Duration::from_secs(120), || {
         let found = voters(trio, asked)?;
         ensure!(found == wanted, "{found} vote");
