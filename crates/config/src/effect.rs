@@ -37,6 +37,8 @@ const KINDS: &[(&str, &[Mode])] = &[
     ("DiscoveryIdentityConfig", EVERYWHERE),
     ("DiscoveryServiceConfig", EVERYWHERE),
     ("Layer2VIPConfig", EVERYWHERE),
+    ("NetworkDefaultActionConfig", EVERYWHERE),
+    ("NetworkRuleConfig", EVERYWHERE),
     ("RegistryAuthConfig", EVERYWHERE),
     ("RegistryMirrorConfig", EVERYWHERE),
     ("RegistryTLSConfig", EVERYWHERE),

@@ -15,6 +15,7 @@ pub mod kubernetes;
 pub mod logs;
 pub mod machine_config;
 pub mod names;
+pub mod nft;
 pub mod node;
 pub mod resources;
 pub mod sequence;

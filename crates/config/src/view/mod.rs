@@ -6,6 +6,7 @@
 
 mod cluster;
 mod components;
+mod firewall;
 mod host;
 mod mesh;
 mod registries;
@@ -20,6 +21,7 @@ pub use components::{
     ApiServer, Authorizer, Cni, Component, CoreDns, Etcd, KubePrism, Proxy, Scheduler, api_server, cni,
     controller_manager, core_dns, proxy, scheduler, service_account_key,
 };
+pub use firewall::{Firewall, FirewallRule, firewall};
 pub use host::{
     DEFAULT_TIME_SERVER, ExtraHost, HostDns, Hostname, Resolvers, TimeSync, VirtualAddress, extra_hosts, host_dns,
     hostname, resolvers, time_sync, virtual_addresses,

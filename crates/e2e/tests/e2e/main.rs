@@ -12,6 +12,7 @@ mod effects;
 mod etcd;
 mod faults;
 mod files;
+mod firewall;
 mod high_availability;
 mod kubernetes;
 mod local;
@@ -64,6 +65,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         faults::tests(),
         changes::tests(),
         effects::tests(),
+        firewall::tests(),
         renewal::tests(),
     ]
     .into_iter()

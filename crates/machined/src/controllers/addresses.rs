@@ -123,7 +123,8 @@ pub fn address_filters(config: One<MachineConfig>) -> anyhow::Result<Outputs<Nod
     Ok(outputs)
 }
 
-fn cluster_subnets(config: &MachineConfig) -> anyhow::Result<Vec<Prefix>> {
+/// Kubernetes' networks of pods and services.
+pub(super) fn cluster_subnets(config: &MachineConfig) -> anyhow::Result<Vec<Prefix>> {
     let config = parsed(config)?;
     let network = config::view::kubernetes_network(&config);
     network

@@ -9,6 +9,7 @@ pub mod discovery_service;
 pub mod etcd;
 pub mod extra_manifests;
 pub mod files;
+pub mod firewall;
 pub mod host_dns;
 mod join;
 mod kube_prism;
@@ -118,6 +119,8 @@ fn machine(graph: Graph, world: &World) -> Graph {
         .derive("k8s.AddressFilterController", addresses::address_filters)
         .derive("network.NodeAddressSortAlgorithmController", addresses::sort_algorithm)
         .derive("network.NodeAddressController", addresses::node_addresses)
+        .derive("network.NfTablesChainConfigController", firewall::chains)
+        .reconcile("network.NfTablesChainController", firewall::Chains::default())
         .derive("network.OperatorVIPConfigController", virtual_address::operators)
         .reconcile("network.OperatorSpecController", virtual_address::Elections::default())
         .derive("cri.RegistriesConfigController", registries::resource)
