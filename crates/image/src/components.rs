@@ -301,6 +301,34 @@ mod tests {
     }
 
     #[test]
+    fn images_name_programs_of_one_component_each() {
+        let distro = distro();
+        let components = |name: &str| {
+            let has = |c: &&Component| match name.split_once('/') {
+                Some((component, program)) => c.name == component && c.binaries.contains_key(program),
+                None => c.binaries.contains_key(name),
+            };
+            distro.components.iter().filter(has).count()
+        };
+        for image in &distro.images {
+            for program in image.binaries.values() {
+                let own = crate::make::PROGRAMS.contains(&program.as_str());
+                assert_eq!(components(program), usize::from(!own), "{}: {program}", image.reference);
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_a_minor_version_to_upgrade_from() {
+        let distro = distro();
+        let minor = |name: &str| -> Option<u32> {
+            let component = distro.components.iter().find(|c| c.name == name)?;
+            component.version.split('.').nth(1)?.parse().ok()
+        };
+        assert_eq!(minor("kubernetes-previous").unwrap() + 1, minor("kubernetes").unwrap());
+    }
+
+    #[test]
     fn the_version_is_linked_into_kubernetes() {
         let kubernetes = distro()
             .components

@@ -110,11 +110,27 @@ fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DistError {
 /// The discovery service's program.
 pub const DISCOVERY: &str = "keelson-discovery";
 
+/// Programs of Go components: each as `component/program`, and by its own name alone where no other component has one of
+/// that name.
+fn by_name(distro: &Distro, built: &[BuiltComponent]) -> BTreeMap<String, Binary> {
+    let with_name = |name: &String| built.iter().filter(|c| c.binaries.contains_key(name)).count();
+    let mut binaries = BTreeMap::new();
+    for (component, built) in distro.components.iter().zip(built) {
+        for (name, binary) in &built.binaries {
+            binaries.insert(format!("{}/{name}", component.name), binary.clone());
+            if with_name(name) == 1 {
+                binaries.insert(name.clone(), binary.clone());
+            }
+        }
+    }
+    binaries
+}
+
 /// Makes every product. `step` is told what is about to be made, and answers by making a note of it.
 pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductList, DistError> {
     fs::create_dir_all(inputs.out).map_err(failed("create", inputs.out))?;
     let store = Layout::create(inputs.cache.join("oci"))?;
-    let binaries: BTreeMap<String, Binary> = inputs.components.iter().flat_map(|c| c.binaries.clone()).collect();
+    let binaries = by_name(inputs.distro, inputs.components);
     let mut list = ProductList {
         version: inputs.version.to_owned(),
         not_as_locked: inputs.debian.replaced.clone(),
