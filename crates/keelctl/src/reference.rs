@@ -116,7 +116,7 @@ mod tests {
         for part in [
             "\n## keelctl gen config\n",
             "\n## keelctl etcd members\n",
-            "\n## keelctl upgrade-k8s\n\nUpgrade Kubernetes (not implemented yet)\n",
+            "\n## keelctl support\n\nCollect a bundle for support (not implemented yet)\n",
             "`-m, --mode MODE`: How to apply [auto, no-reboot, reboot, staged, try] (default `auto`)",
             "Also: `g`\n",
         ] {

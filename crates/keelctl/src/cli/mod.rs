@@ -10,6 +10,7 @@ pub mod load;
 pub mod machine;
 pub mod node;
 pub mod pending;
+pub mod upgrade_k8s;
 
 use std::ffi::OsString;
 
@@ -136,6 +137,9 @@ pub enum Command {
     Time(Node<node::Time>),
     /// Upgrade the operating system of nodes (refused by nodes in containers)
     Upgrade(Node<machine::Upgrade>),
+    /// Upgrade Kubernetes, component by component and node by node
+    #[command(name = "upgrade-k8s")]
+    UpgradeK8s(Node<upgrade_k8s::UpgradeK8s>),
     /// Show what files of a node take
     #[command(visible_alias = "du")]
     Usage(Node<files::Usage>),

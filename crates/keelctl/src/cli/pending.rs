@@ -95,14 +95,6 @@ pub const PENDING: &[Pending] = &[
         "-w, --num-workers, -O, --output, -v, --verbose",
         "`logs`, `dmesg`, `get -o yaml` and `cluster destroy --save-cluster-logs-archive-path` give what it would collect",
     ),
-    pending(
-        "upgrade-k8s",
-        "Upgrade Kubernetes",
-        "--apiserver-image, --controller-manager-image, --dry-run, --endpoint, --from, --kubelet-image, --manifests-force, \
-         --manifests-inventory-policy, --manifests-no-prune, --manifests-reconcile-timeout, --pre-pull-images, --proxy-image, \
-         --scheduler-image, --to, --upgrade-kubelet, --with-docs, --with-examples",
-        "change the images of the control plane and of the kubelet in the machine configuration, one minor version at a time (`patch`)",
-    ),
 ];
 
 /// Commands that ask nodes for what a node in a container refuses, and says why. They are built, and wait for nodes on

@@ -103,7 +103,7 @@ async fn change(
 }
 
 /// The configuration a node has now.
-async fn current(client: &Client) -> Result<String> {
+pub async fn current(client: &Client) -> Result<String> {
     let request = GetRequest {
         namespace: "config".into(),
         r#type: "MachineConfigs.config.talos.dev".into(),

@@ -48,7 +48,8 @@ pub fn pull(flags: &ClientFlags, program: Program, image: &str, namespace: &str)
     })
 }
 
-async fn pull_on(client: Client, namespace: ContainerdNamespace, image: String) -> Result<String, Status> {
+/// Pulls an image on one node; gives the name under which it is there.
+pub async fn pull_on(client: Client, namespace: ContainerdNamespace, image: String) -> Result<String, Status> {
     let request = ImageServicePullRequest {
         containerd: Some(instance(namespace)),
         image_ref: image.clone(),

@@ -56,13 +56,16 @@ pub async fn fetch(target: &Target) -> Result<Vec<u8>> {
 
 /// The Kubernetes API with the admin's rights, as a node's kubeconfig says; at another server if one is named.
 pub async fn client(target: &Target, server: Option<&str>, timeout: Duration) -> Result<k8s::Client> {
+    let mut clients = clients(target, &[server], timeout).await?;
+    clients.pop().context("there is no server to connect to")
+}
+
+/// The same at several servers; `None` is the one that the kubeconfig names.
+pub async fn clients(target: &Target, servers: &[Option<&str>], timeout: Duration) -> Result<Vec<k8s::Client>> {
     let text = tokio::time::timeout(timeout, fetch(target))
         .await
         .context("no answer")??;
     let mut options = k8s::Kubeconfig::parse(&text)?.options(None)?;
-    if let Some(server) = server {
-        server.clone_into(&mut options.server);
-    }
     options.timeout = timeout;
     options.resolver = Some(Arc::new(|host| {
         Box::pin(async move {
@@ -73,7 +76,14 @@ pub async fn client(target: &Target, server: Option<&str>, timeout: Duration) ->
             found.map_err(std::io::Error::other)
         })
     }));
-    Ok(k8s::Client::with(options)?)
+    let at = |server: &Option<&str>| {
+        let mut options = options.clone();
+        if let Some(server) = server {
+            (*server).clone_into(&mut options.server);
+        }
+        Ok(k8s::Client::with(options)?)
+    };
+    servers.iter().map(at).collect()
 }
 
 /// The file out of a compressed archive; plain text is taken as it is.

@@ -34,6 +34,7 @@ pub mod service;
 pub mod stats;
 pub mod system;
 pub mod time;
+pub mod upgrade_k8s;
 pub mod usage;
 pub mod validate;
 pub mod version;
@@ -111,6 +112,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Stats(command) => stats::run(&command, program),
         Command::Time(command) => time::run(&command, program),
         Command::Upgrade(command) => machine::upgrade(&command, program),
+        Command::UpgradeK8s(command) => upgrade_k8s::run(&command, program),
         Command::Usage(command) => usage::run(&command, program),
         Command::Validate(args) => validate::run(&args),
         Command::Version(command) => version::run(&command, program),

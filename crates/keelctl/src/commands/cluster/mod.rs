@@ -2,7 +2,7 @@
 
 mod create;
 mod dist;
-mod unfinished;
+pub mod unfinished;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

@@ -124,7 +124,8 @@ fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-fn has_address(node: &Value, address: &str) -> bool {
+/// Whether a node has this address, or name.
+pub fn has_address(node: &Value, address: &str) -> bool {
     let listed = node["status"]["addresses"]
         .as_array()
         .map(Vec::as_slice)
@@ -139,11 +140,13 @@ fn ready_condition(object: &Value) -> Option<&Value> {
         .find(|condition| condition["type"] == "Ready")
 }
 
-fn is_ready(object: &Value) -> bool {
+/// Whether a node or pod says that it is ready.
+pub fn is_ready(object: &Value) -> bool {
     ready_condition(object).is_some_and(|condition| condition["status"] == "True")
 }
 
-fn why(object: &Value) -> String {
+/// Why it is not, as the end of a sentence; empty where it does not tell.
+pub fn why(object: &Value) -> String {
     let message = ready_condition(object)
         .and_then(|condition| condition["message"].as_str())
         .unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `health`: is the cluster well? A node checks if it can; otherwise the checks run here.
 
 mod checks;
-mod kube;
+pub mod kube;
 pub mod view;
 
 use std::time::{Duration, Instant};
