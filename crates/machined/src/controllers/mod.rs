@@ -236,7 +236,10 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
             prefetch::ControlPlaneImages::new(world.cri.clone()),
         )
         .derive("k8s.ExtraStaticPodController", control_plane::extra_static_pods)
-        .reconcile("k8s.StaticPodServerController", static_pods::StaticPodServer::default())
+        .reconcile(
+            "k8s.StaticPodServerController",
+            static_pods::StaticPodServer::new(world.cri.clone()),
+        )
         .reconcile(
             "k8s.StaticPodStatusController",
             static_pods::StaticPodStatuses::default(),
