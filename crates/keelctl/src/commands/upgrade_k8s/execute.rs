@@ -341,7 +341,7 @@ mod tests {
         let error = format!("{:#}", run(&world, &plan(), LIMITS, &progress).await.unwrap_err());
         assert!(error.contains("cp-1") && error.contains("it ends with 1"), "{error}");
         assert_eq!(world.done.borrow().last().unwrap(), "cp-1 kube-scheduler");
-        let told = world.told.borrow();
+        let told = world.told.borrow().clone();
         assert_eq!(
             told.iter().filter(|line| line.contains("it ends with 1")).count(),
             1,

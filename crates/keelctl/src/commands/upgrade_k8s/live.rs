@@ -201,6 +201,12 @@ fn check_pod(pod: &Value, image: &str) -> Result<()> {
         bail!("the kubelet has not seen the new image yet");
     }
     if is_ready(pod) {
+        // The status may be of the pod before for a moment.
+        let runs = pod["status"]["containerStatuses"][0]["image"].as_str();
+        let runs = runs.and_then(Version::of_image);
+        if runs.is_some() && runs != Version::of_image(image) {
+            bail!("the new pod is not running yet");
+        }
         return Ok(());
     }
     let state = &pod["status"]["containerStatuses"][0]["state"];
@@ -356,16 +362,18 @@ mod tests {
         let pod = |image: &str, ready: &str| {
             json!({"spec": {"containers": [{"image": image}]}, "status": {
                 "conditions": [{"type": "Ready", "status": ready, "message": "containers with unready status"}],
-                "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]}})
+                "containerStatuses": [{"image": "a:1.0.0", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]}})
         };
-        assert!(check_pod(&pod("a:2", "True"), "a:2").is_ok());
+        assert!(check_pod(&pod("b:1.0.0", "True"), "b:1.0.0").is_ok());
+        let before = check_pod(&pod("a:2.0.0", "True"), "a:2.0.0").unwrap_err().to_string();
+        assert!(before.contains("not running yet"), "{before}");
         assert!(
-            check_pod(&pod("a:1", "True"), "a:2")
+            check_pod(&pod("a:1.0.0", "True"), "a:2")
                 .unwrap_err()
                 .to_string()
                 .contains("not seen")
         );
-        let broken = check_pod(&pod("a:2", "False"), "a:2").unwrap_err().to_string();
+        let broken = check_pod(&pod("b:1.0.0", "False"), "b:1.0.0").unwrap_err().to_string();
         assert!(broken.contains("ImagePullBackOff: no such image"), "{broken}");
     }
 

@@ -253,7 +253,7 @@ fn settled(object: &Value) -> Result<()> {
 
 /// Requests for API versions that a version of Kubernetes does not have any more: `group/version resource`, with the
 /// version that removes them. Read from an API server's metrics; it counts since its start.
-pub fn removed_apis(metrics: &str, minor: u64) -> BTreeMap<String, String> {
+pub fn removed_apis(metrics: &str, minor: u32) -> BTreeMap<String, String> {
     let uses = metrics.lines().filter_map(|line| {
         let labels = line
             .strip_prefix("apiserver_requested_deprecated_apis{")?
@@ -264,7 +264,7 @@ pub fn removed_apis(metrics: &str, minor: u64) -> BTreeMap<String, String> {
             Some(rest.strip_prefix('=')?.trim_matches('"').to_owned())
         };
         let release = label("removed_release")?;
-        let removed: u64 = release.split_once('.')?.1.parse().ok()?;
+        let removed: u32 = release.split_once('.')?.1.parse().ok()?;
         let (group, version, resource) = (label("group")?, label("version")?, label("resource")?);
         let slash = if group.is_empty() { "" } else { "/" };
         (removed <= minor).then(|| (format!("{group}{slash}{version} {resource}"), release))

@@ -251,7 +251,7 @@ fn check_versions(nodes: &[Node], wish: &Wish) -> Result<Version, PlanError> {
 }
 
 /// How many minor versions a kubelet may be behind.
-const KUBELET_SKEW: u64 = 3;
+const KUBELET_SKEW: u32 = 3;
 
 fn check_skew(node: &Node, kubelet: &Version, to: &Version) -> Result<(), PlanError> {
     if kubelet.minor + KUBELET_SKEW >= to.minor {

@@ -10,7 +10,7 @@ use super::component::Component;
 use super::version::Version;
 
 /// Feature gates, by the minor version that does not have them any more.
-const GATES: &[(u64, &[&str])] = &[(
+const GATES: &[(u32, &[&str])] = &[(
     37,
     &[
         "APIServerTracing",
@@ -42,10 +42,10 @@ const GATES: &[(u64, &[&str])] = &[(
 )];
 
 /// Admission plugins, by the minor version that does not have them any more.
-const ADMISSION: &[(u64, &[&str])] = &[(37, &["JobValidation", "PodGroupWorkloadExists"])];
+const ADMISSION: &[(u32, &[&str])] = &[(37, &["JobValidation", "PodGroupWorkloadExists"])];
 
 /// Flags, by component and the minor version that does not have them any more.
-const FLAGS: &[(u64, Component, &[&str])] = &[
+const FLAGS: &[(u32, Component, &[&str])] = &[
     (37, Component::ControllerManager, &["concurrent-service-syncs"]),
     (37, Component::Proxy, &["boot-id-file", "machine-id-file"]),
     (
@@ -79,8 +79,8 @@ const PLUGIN_FLAGS: [&str; 2] = ["enable-admission-plugins", "disable-admission-
 
 /// What a component is configured with that the versions after `from`, up to `to`, do not know, in words.
 pub fn used(component: Component, config: &Config, from: &Version, to: &Version) -> Vec<String> {
-    let gone = |minor: u64| (from.minor + 1..=to.minor).contains(&minor);
-    let names = |table: &'static [(u64, &[&str])]| -> Vec<&'static str> {
+    let gone = |minor: u32| (from.minor + 1..=to.minor).contains(&minor);
+    let names = |table: &'static [(u32, &[&str])]| -> Vec<&'static str> {
         let tables = table.iter().filter(|(minor, _)| gone(*minor));
         tables.flat_map(|(_, names)| names.iter().copied()).collect()
     };

@@ -7,15 +7,15 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// 1
-    pub major: u64,
+    pub major: u32,
     /// 37
-    pub minor: u64,
+    pub minor: u32,
     /// 1
-    pub patch: u64,
+    pub patch: u32,
     /// False for a pre-release.
     release: bool,
     /// `rc.1`; empty for a release.
-    pre: String,
+    pre: Box<str>,
 }
 
 /// Text that is no version.
@@ -40,7 +40,7 @@ impl FromStr for Version {
         let plain = text.strip_prefix('v').unwrap_or(text);
         let plain = plain.split('+').next().unwrap_or_default();
         let (numbers, pre) = plain.split_once('-').unwrap_or((plain, ""));
-        let numbers: Vec<u64> = numbers
+        let numbers: Vec<u32> = numbers
             .split('.')
             .map(|number| number.parse().map_err(|_| bad()))
             .collect::<Result<_, _>>()?;
@@ -50,7 +50,7 @@ impl FromStr for Version {
                 minor,
                 patch,
                 release: pre.is_empty(),
-                pre: pre.to_owned(),
+                pre: pre.into(),
             }),
             _ => Err(bad()),
         }
@@ -105,8 +105,9 @@ pub enum PathError {
     },
     /// The operating system of a node is too old, or too new.
     #[error(
-        "node {node}: its operating system ({system}) runs Kubernetes {oldest} to {newest}, and not {to}: upgrade the \
-         operating system first"
+        "node {node}: its operating system ({system}) runs Kubernetes {major}.{oldest} to {major}.{newest}, and not {to}: upgrade the \
+         operating system first",
+        major = to.major
     )]
     System {
         /// Name of the node.
@@ -114,9 +115,9 @@ pub enum PathError {
         /// Its version.
         system: String,
         /// Oldest minor version it runs.
-        oldest: String,
+        oldest: u32,
         /// Newest minor version it runs.
-        newest: String,
+        newest: u32,
         /// What was asked for.
         to: Version,
     },
@@ -143,14 +144,14 @@ pub fn check_path(from: &Version, to: &Version) -> Result<(), PathError> {
 }
 
 /// Minor version of the operating system that this program is of.
-const OWN_SYSTEM: u64 = 13;
+const OWN_SYSTEM: u32 = 13;
 /// The oldest and newest minor version of Kubernetes that it runs.
-const OWN_RANGE: (u64, u64) = (31, 37);
+const OWN_RANGE: (u32, u32) = (31, 37);
 /// Releases of the operating system since 1.6 run six minor versions of Kubernetes; the newest has this number more than
 /// the release.
-const NEWEST_ABOVE: u64 = 23;
+const NEWEST_ABOVE: u32 = 23;
 /// How many minor versions of Kubernetes a release runs beside the newest.
-const OLDER: u64 = 5;
+const OLDER: u32 = 5;
 
 /// Whether a node's operating system (`v1.13.0`) runs a version of Kubernetes. One that this program does not know is
 /// taken to.
@@ -172,8 +173,8 @@ pub fn check_system(node: &str, system: &str, to: &Version) -> Result<(), PathEr
     Err(PathError::System {
         node: node.to_owned(),
         system: system.to_owned(),
-        oldest: format!("{}.{oldest}", to.major),
-        newest: format!("{}.{newest}", to.major),
+        oldest,
+        newest,
         to: to.clone(),
     })
 }
