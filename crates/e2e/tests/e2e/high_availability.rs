@@ -10,12 +10,17 @@ use e2e::tests;
 use e2e::wait::eventually;
 use serde_json::Value;
 
+use crate::upgrade;
 use crate::virtual_address::a_shared_address_moves_when_its_holder_loses_power;
 
 pub fn tests() -> Vec<Test<Trio>> {
-    tests![
+    let mut tests = tests![
         all_control_planes_are_voters_in_etcd,
         every_control_plane_serves_kubernetes,
+    ];
+    // What follows is then tested with the newest version.
+    tests.extend(upgrade::tests());
+    tests.extend(tests![
         a_shared_address_moves_when_its_holder_loses_power,
         leadership_is_handed_over,
         members_are_defragmented_in_turn,
@@ -26,17 +31,26 @@ pub fn tests() -> Vec<Test<Trio>> {
         a_control_plane_that_was_removed_is_reset_and_started_and_joins_again,
         a_control_plane_that_vanished_is_forgotten,
         the_last_one_restores_the_cluster_when_the_others_are_gone_for_good,
-    ]
+    ]);
+    tests
 }
 
-/// A cluster of three control planes.
+/// A cluster of three control planes, of the version of Kubernetes before the newest at first.
 pub struct Trio(Place);
 
 impl Trio {
     pub fn create() -> Result<Self> {
         let place = Place::new("trio")?;
-        place.create(&["--controlplanes", "3", "--workers", "0", "--wait-timeout", "8m"])?;
+        let nodes = ["--controlplanes", "3", "--workers", "0", "--wait-timeout", "8m"];
+        // It is upgraded by one of its tests.
+        let version = upgrade::previous()?;
+        place.create(&[&nodes[..], &["--kubernetes-version", &version]].concat())?;
         Ok(Self(place))
+    }
+
+    /// Where the cluster lives.
+    pub fn place(&self) -> &Place {
+        &self.0
     }
 
     /// Name of a control plane, from 0.
@@ -49,6 +63,7 @@ impl Trio {
         network().host(2 + number).to_string()
     }
 
+    /// Asks one control plane, through itself.
     pub fn ask(&self, node: u8, args: &[&str]) -> Result<String> {
         let address = Self::node(node);
         self.0
@@ -271,6 +286,10 @@ fn a_control_plane_that_vanished_is_forgotten(trio: &Trio) -> Result<()> {
     await_voters(trio, 0, 3)?;
 
     power_off(trio, name)?;
+    // Nothing is begun while a node is away.
+    let upgrade = ["-n", &asked, "-e", &asked, "upgrade-k8s", "--dry-run"];
+    let refusal = trio.0.keelctl.run(&upgrade)?.refusal()?;
+    ensure!(refusal.contains(&Trio::node(2)), "{refusal}");
     let told = eventually("the node to be forgotten", Duration::from_secs(120), || {
         let ran = forget()?;
         ensure!(ran.ok(), "{ran:?}");

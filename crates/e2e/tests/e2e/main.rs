@@ -22,7 +22,9 @@ mod outside;
 mod refusals;
 mod renewal;
 mod scarcity;
+mod upgrade;
 mod virtual_address;
+mod writer;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,135 @@
+//! A client that writes to Kubernetes all the time, and knows what was acknowledged and how long nothing was.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use e2e::wait::eventually;
+use k8s::{Client, Error, Kubeconfig, ListOptions, Options, resources};
+use serde_json::json;
+
+/// Time between two writes.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long one try may take, until the next server is tried.
+const TRY: Duration = Duration::from_secs(2);
+/// Where it writes, and how its objects are told from others.
+const NAMESPACE: &str = "default";
+const LABEL: &str = "written-by=e2e";
+
+/// What was acknowledged.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Names of objects.
+    pub names: Vec<String>,
+    /// The longest time from one acknowledgement to the next.
+    pub gap: Duration,
+    /// When it was over, after the beginning.
+    pub gap_at: Duration,
+    /// What was answered to the tries in it.
+    pub gap_errors: Vec<String>,
+}
+
+/// A writer at work.
+pub struct Writer {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Written>>,
+    servers: Vec<Options>,
+}
+
+impl Writer {
+    /// Starts writing, with the rights of a kubeconfig, to whichever of the servers answers.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be used.
+    pub fn start(kubeconfig: &[u8], servers: &[String]) -> Result<Self> {
+        let options = Kubeconfig::parse(kubeconfig)?.options(None)?;
+        let at = |server: &String| Options {
+            server: server.clone(),
+            timeout: TRY,
+            ..options.clone()
+        };
+        let servers: Vec<Options> = servers.iter().map(at).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, used) = (stop.clone(), servers.clone());
+        let thread = std::thread::spawn(move || {
+            let clients = used.into_iter().map(Client::with).collect::<Result<Vec<_>, _>>()?;
+            runtime()?.block_on(write(&clients, &stopped))
+        });
+        Ok(Self { stop, thread, servers })
+    }
+
+    /// Stops it, and fails if a server lacks something that was acknowledged.
+    ///
+    /// # Errors
+    /// A write is lost.
+    pub fn end(self) -> Result<Written> {
+        self.stop.store(true, Ordering::Relaxed);
+        let written = self.thread.join().map_err(|_| anyhow!("the writer panicked"))??;
+        ensure!(!written.names.is_empty(), "nothing was written");
+        for server in &self.servers {
+            let found = listed(server)?;
+            let lost: Vec<&String> = written.names.iter().filter(|name| !found.contains(*name)).collect();
+            ensure!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+        }
+        Ok(written)
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a runtime")
+}
+
+fn listed(server: &Options) -> Result<BTreeSet<String>> {
+    eventually("the list of what was written", Duration::from_secs(60), || {
+        let options = ListOptions {
+            labels: LABEL.to_owned(),
+            ..ListOptions::default()
+        };
+        let client = Client::with(server.clone())?;
+        let list = runtime()?.block_on(client.list(&resources::CONFIG_MAPS, Some(NAMESPACE), &options))?;
+        let name = |item: &serde_json::Value| item["metadata"]["name"].as_str().map(str::to_owned);
+        Ok(list.items.iter().filter_map(name).collect())
+    })
+}
+
+async fn write(clients: &[Client], stop: &AtomicBool) -> Result<Written> {
+    let mut written = Written::default();
+    let began = Instant::now();
+    let (mut last, mut server) = (began, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let name = format!("written-{}", written.names.len());
+        let (key, value) = LABEL.split_once('=').context("the label has a value")?;
+        let object = json!({"metadata": {"name": name, "labels": {key: value}}});
+        let mut errors = Vec::new();
+        loop {
+            let client = clients.get(server % clients.len()).context("there is a server")?;
+            match client.create(&resources::CONFIG_MAPS, Some(NAMESPACE), &object).await {
+                // An answer that was lost: the write is there.
+                Ok(_) | Err(Error::AlreadyExists { .. }) => break,
+                Err(_) if stop.load(Ordering::Relaxed) => return Ok(written),
+                Err(error) => {
+                    errors.push(format!("{:.1} s: {error}", last.elapsed().as_secs_f64()));
+                    server += 1;
+                }
+            }
+            // When nobody answers at all.
+            if server % clients.len() == 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        let gap = last.elapsed();
+        if gap > written.gap {
+            (written.gap, written.gap_at, written.gap_errors) = (gap, began.elapsed(), errors);
+        }
+        last = Instant::now();
+        written.names.push(name);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(written)
+}
