@@ -163,6 +163,16 @@ impl Kubeconfig {
         }
     }
 
+    /// Has every cluster trust these authorities (PEM), and no file instead.
+    pub fn set_ca(&mut self, ca: &[u8]) {
+        for cluster in self.0["clusters"].as_array_mut().into_iter().flatten() {
+            if let Some(cluster) = cluster["cluster"].as_object_mut() {
+                cluster.remove("certificate-authority");
+                cluster.insert("certificate-authority-data".to_owned(), STANDARD.encode(ca).into());
+            }
+        }
+    }
+
     /// Gives the current context another name.
     pub fn rename_context(&mut self, to: &str) {
         let current = self.0["current-context"].clone();

@@ -85,6 +85,14 @@ pub fn cert_info_der(bytes: &[u8]) -> Result<CertInfo, Error> {
     })
 }
 
+/// Whether an authority signed a certificate: the first of each PEM text. When they are valid does not matter.
+pub fn is_issued_by(certificate: &[u8], authority: &[u8]) -> Result<bool, Error> {
+    let (certificate, authority) = (pem::certificates(certificate)?, pem::certificates(authority)?);
+    let (certificate, authority) = (parse(&certificate[0])?, parse(&authority[0])?);
+    Ok(certificate.issuer() == authority.subject()
+        && certificate.verify_signature(Some(authority.public_key())).is_ok())
+}
+
 pub(crate) fn parse(bytes: &[u8]) -> Result<X509Certificate<'_>, Error> {
     let (_, certificate) = X509Certificate::from_der(bytes).map_err(|e| Error::Parse {
         what: "certificate",

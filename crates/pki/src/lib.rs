@@ -34,7 +34,7 @@ pub mod tokens;
 
 pub use authority::{AUTHORITY_LIFETIME, Authority, AuthorityRequest, CLOCK_SKEW, Request, Terms, Usage, self_signed};
 pub use error::Error;
-pub use info::{CertInfo, cert_info, cert_info_der};
+pub use info::{CertInfo, cert_info, cert_info_der, is_issued_by};
 pub use key::{KeyKind, PrivateKey, service_account_key};
 pub use pair::{CertAndKey, base64_bytes, base64_secret};
 pub use request::Csr;

@@ -110,6 +110,20 @@ pub fn peer_roles(certificate: &[u8]) -> Result<RoleSet, Error> {
     Ok(RoleSet::from_organizations(&info::organizations(parsed.subject())))
 }
 
+/// Whether a client with this chain (DER, its own certificate first) would be let in by a server that accepts these
+/// authorities (PEM).
+pub fn is_client_of(chain: &[CertificateDer<'_>], accepted_cas: &[u8]) -> Result<bool, Error> {
+    let Some((certificate, intermediates)) = chain.split_first() else {
+        return Ok(false);
+    };
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(accepted_cas)?), provider())
+        .build()
+        .map_err(|e| Error::Tls(e.to_string()))?;
+    Ok(verifier
+        .verify_client_cert(certificate, intermediates, UnixTime::now())
+        .is_ok())
+}
+
 /// The authorities of a PEM text as trust anchors.
 pub fn roots(ca_pems: &[u8]) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();

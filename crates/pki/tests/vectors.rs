@@ -207,6 +207,24 @@ fn a_key_of_another_certificate_and_a_leaf_as_authority_are_refused() {
 }
 
 /// One handshake over a socket; what the server saw of the client, or the first error of the client.
+#[test]
+fn an_issuer_is_told_from_another_of_the_same_name() {
+    let now = SystemTime::now();
+    let (ours, other) = (Authority::new_os(now).unwrap(), Authority::new_os(now).unwrap());
+    let issued = ours
+        .sign(&Request::client(KeyKind::Ed25519, "", &["os:admin"], now))
+        .unwrap();
+    assert!(pki::is_issued_by(&issued.crt, ours.certificate()).unwrap());
+    assert!(!pki::is_issued_by(&issued.crt, other.certificate()).unwrap());
+    // As a kubelet keeps them: certificate and key in one file.
+    let both = [&issued.crt, issued.key.expose()].concat();
+    assert!(pki::is_issued_by(&both, ours.certificate()).unwrap());
+    let chain = [pki::pem::certificates(&issued.crt).unwrap()[0].clone().into()];
+    assert!(tls::is_client_of(&chain, &[other.certificate(), ours.certificate()].concat()).unwrap());
+    assert!(!tls::is_client_of(&chain, other.certificate()).unwrap());
+    assert!(!tls::is_client_of(&[], ours.certificate()).unwrap());
+}
+
 fn handshake(server: Arc<rustls::ServerConfig>, client: rustls::ClientConfig) -> Result<Vec<String>, String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

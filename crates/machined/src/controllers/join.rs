@@ -8,8 +8,9 @@ use http::Method;
 use k8s::{Auth, Client, Options};
 use resource::{Context, One, Outcome, Outputs, Reconcile};
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::nodes::KUBECONFIG;
+use super::kubelet_credentials::{Credentials, Verdict, Wanted};
 use crate::clients;
 use crate::kubernetes::pki::BootstrapToken;
 use crate::resources::config::{MachineKind, MachineType};
@@ -21,13 +22,40 @@ use crate::resources::types::AcceptedCA;
 const RETRY: Duration = Duration::from_millis(100);
 /// How long one question may take: the balancer holds a connection while no API server answers.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Time between two looks at the credentials: while there are none, and when there are.
+const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Credentials are not given up more often than this for the same authorities: the cluster may still sign with the one
+/// before, and would do it again.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// Asks the cluster whether a kubelet with the bootstrap token may ask for a certificate. A kubelet that is refused
-/// waits longer and longer before it asks again, so one that starts before the cluster knows the token joins many
-/// seconds after it could.
-#[derive(Default)]
+/// Keeps the kubelet's credentials those of the cluster's authority, and asks the cluster whether a kubelet with the
+/// bootstrap token may ask for a certificate. A kubelet that is refused waits longer and longer before it asks again, so
+/// one that starts before the cluster knows the token joins many seconds after it could.
 pub struct Join {
+    credentials: Credentials,
     client: Option<(KubeletSecrets, Client)>,
+    /// For which authorities credentials were given up last, and when.
+    gave_up: Option<(Wanted, Instant)>,
+    /// How often credentials were given up.
+    times: u32,
+}
+
+impl Join {
+    /// The kubelet's files are below a root: `/` on a node, a folder in tests.
+    pub fn new(root: &Path) -> Self {
+        Self {
+            credentials: Credentials::below(root),
+            client: None,
+            gave_up: None,
+            times: 0,
+        }
+    }
+
+    fn may_give_up(&self, wanted: &Wanted) -> bool {
+        self.gave_up
+            .as_ref()
+            .is_none_or(|(then, when)| then != wanted || when.elapsed() > PATIENCE)
+    }
 }
 
 impl Reconcile for Join {
@@ -39,10 +67,33 @@ impl Reconcile for Join {
         (kind, secrets): Self::Inputs,
         _: &Context,
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
-        let ready = Outcome::done(Outputs::one("kubelet", KubeletJoin { ready: true }));
+        let control_plane = kind.0 == MachineKind::ControlPlane;
+        let wanted = Wanted::of(&secrets)?;
+        let held = self.credentials.read();
+        match held.judge(&wanted, control_plane) {
+            // Another controller writes the file; what runs, runs on until then.
+            Verdict::Wait => return Ok(Outcome::unchanged().requeue(RETRY)),
+            Verdict::Retrust(kubeconfig) => self.credentials.write(&kubeconfig)?,
+            Verdict::GiveUp if self.may_give_up(&wanted) => {
+                tracing::info!("the kubelet's credentials are not of the cluster's authority: it asks for others");
+                self.credentials.remove(control_plane)?;
+                self.gave_up = Some((wanted.clone(), Instant::now()));
+                self.times += 1;
+            }
+            Verdict::Keep | Verdict::None | Verdict::GiveUp => {}
+        }
+        let held = self.credentials.read();
+        let join = KubeletJoin {
+            ready: true,
+            version: wanted.version(self.times),
+            authority: held.authority(&wanted),
+            certificate: held.fingerprint(),
+        };
+        let look = if join.certificate.is_empty() { LOOK.0 } else { LOOK.1 };
         // A control plane signs its kubelet's credentials itself; a node that has joined keeps its own.
-        if kind.0 == MachineKind::ControlPlane || Path::new(KUBECONFIG).exists() {
-            return Ok(ready);
+        if control_plane || held.exist() {
+            self.client = None;
+            return Ok(Outcome::done(Outputs::one("kubelet", join)).requeue(look));
         }
         if self.client.as_ref().is_none_or(|(from, _)| *from != *secrets) {
             self.client = Some(((*secrets).clone(), client(&secrets)?));
@@ -50,11 +101,9 @@ impl Reconcile for Join {
         let Some((_, client)) = &self.client else {
             return Ok(Outcome::unchanged());
         };
-        if may_join(client).await {
-            self.client = None;
-            return Ok(ready);
-        }
-        Ok(Outcome::done(Outputs::one("kubelet", KubeletJoin { ready: false })).requeue(RETRY))
+        let ready = may_join(client).await;
+        let again = if ready { look } else { RETRY };
+        Ok(Outcome::done(Outputs::one("kubelet", KubeletJoin { ready, ..join })).requeue(again))
     }
 }
 

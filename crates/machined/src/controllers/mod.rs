@@ -13,6 +13,7 @@ pub mod firewall;
 pub mod host_dns;
 mod join;
 mod kube_prism;
+pub mod kubelet_credentials;
 pub mod kubernetes;
 pub mod kubernetes_certificates;
 pub mod machine;
@@ -248,7 +249,7 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
             "k8s.KubeletIdentityController",
             kubernetes_certificates::KubeletIdentity::default(),
         )
-        .reconcile("k8s.KubeletJoinController", join::Join::default())
+        .reconcile("k8s.KubeletJoinController", join::Join::new(Path::new("/")))
         .derive("k8s.KubeletConfigController", kubelet::kubelet_config)
         .derive("k8s.KubeletSpecController", kubelet::kubelet_spec)
         .derive("k8s.KubeletFilesController", kubelet::kubelet_files)

@@ -17,6 +17,7 @@ use crate::clients;
 use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
 use crate::resources::config::MachineKind;
 use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
+use crate::resources::keelson::KubeletJoin;
 use crate::resources::secrets::KubernetesSecrets;
 use crate::sequence::Sequencer;
 use crate::sequence::drain::uncordon;
@@ -247,18 +248,33 @@ fn changes(
 #[derive(Default)]
 pub struct Watch {
     task: Option<JoinHandle<()>>,
+    /// The credentials that it watches with.
+    credentials: KubeletJoin,
     nodes: std::sync::Arc<std::sync::Mutex<Option<BTreeMap<String, Value>>>>,
 }
 
 impl Reconcile for Watch {
-    type Inputs = (One<Nodename>, Option<One<DiscoveryConfig>>, Option<One<Identity>>);
+    type Inputs = (
+        One<Nodename>,
+        Option<One<DiscoveryConfig>>,
+        Option<One<Identity>>,
+        Option<One<KubeletJoin>>,
+    );
     type Outputs = (Outputs<NodeStatus>, Outputs<Affiliate, ClusterRaw>);
 
     async fn reconcile(
         &mut self,
-        (nodename, discovery, identity): Self::Inputs,
+        (nodename, discovery, identity, join): Self::Inputs,
         cx: &Context,
     ) -> anyhow::Result<Outcome<Self::Outputs>> {
+        // A watch goes on with the credentials it began with, whatever became of them.
+        let credentials = join.map(|join| (*join).clone()).unwrap_or_default();
+        if credentials != self.credentials {
+            self.credentials = credentials;
+            if let Some(task) = self.task.take() {
+                task.abort();
+            }
+        }
         if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
             if !std::path::Path::new(KUBECONFIG).exists() {
                 return Ok(Outcome::done(Default::default()).requeue(RETRY));

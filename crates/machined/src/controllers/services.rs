@@ -273,6 +273,7 @@ pub fn kubelet(
     };
     let identity = kind.0 != MachineKind::ControlPlane || files.get(KUBELET_IDENTITY).is_some();
     let set = files.get("kubelet");
+    let credentials = join.as_ref().map(|j| j.version.clone()).unwrap_or_default();
     let mut kubelet = ServiceSpec {
         waiting_for: missing(
             conditions.missing(),
@@ -299,7 +300,8 @@ pub fn kubelet(
             port: 10248,
             path: "/healthz".to_owned(),
         },
-        files_version: set.map(|s| s.version.clone()).unwrap_or_default(),
+        // It reads whom it trusts, and who it is, at its start only.
+        files_version: set.map(|s| format!("{}-{credentials}", s.version)).unwrap_or_default(),
         operable: true,
         ..ServiceSpec::default()
     };

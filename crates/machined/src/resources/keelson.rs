@@ -94,14 +94,28 @@ pub struct DesiredService {
     pub spec: crate::services::spec::ServiceSpec,
 }
 
-/// Whether this node's kubelet can get credentials of the cluster, so that starting it makes sense.
+/// Whether this node's kubelet has credentials of the cluster or can get some, and from whom those are that it has.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
 #[serde(rename_all = "camelCase", default)]
-#[resource(type = "KubeletJoins.k8s.keelson.dev", namespace = "k8s", column("Ready" = "{.ready}"))]
+#[resource(
+    type = "KubeletJoins.k8s.keelson.dev",
+    namespace = "k8s",
+    column("Ready" = "{.ready}"),
+    column("Authority" = "{.authority}")
+)]
 pub struct KubeletJoin {
     /// It has credentials, or the cluster takes its bootstrap token.
     #[field(1)]
     pub ready: bool,
+    /// Changes with what the kubelet reads at its start: whom it trusts, and credentials it is to give up.
+    #[field(2)]
+    pub version: String,
+    /// SHA-256 of the certificate of the authority that issued its credentials; empty while it has none.
+    #[field(3)]
+    pub authority: String,
+    /// SHA-256 of the certificate that it shows; empty while it has none.
+    #[field(4)]
+    pub certificate: String,
 }
 
 /// What keeps a manifest from being applied; there is none where all is well.

@@ -64,7 +64,15 @@ pub struct AcceptedCA {
 impl AcceptedCA {
     /// Several authorities as one PEM text, as TLS and kubeconfigs take them.
     pub fn bundle(authorities: &[Self]) -> Vec<u8> {
-        authorities.iter().flat_map(|ca| ca.crt.clone()).collect()
+        let mut bundle = Vec::new();
+        for ca in authorities {
+            bundle.extend_from_slice(&ca.crt);
+            // What a person wrote need not end its last line.
+            if !ca.crt.ends_with(b"\n") {
+                bundle.push(b'\n');
+            }
+        }
+        bundle
     }
 }
 
