@@ -378,7 +378,6 @@ async fn certificates_are_renewed_without_a_restart() {
     let node = cluster.node("127.0.3.21", true).await;
     let old = cluster.client("127.0.3.21", &["os:admin"]);
     old.machine().version(()).await.unwrap();
-    cluster.ca = Authority::new_os(SystemTime::now()).unwrap();
     node.tls.send(cluster.tls(node.address, true)).unwrap();
     cluster
         .client("127.0.3.21", &["os:admin"])
@@ -388,6 +387,31 @@ async fn certificates_are_renewed_without_a_restart() {
         .unwrap();
     // A connection that is there goes on.
     old.machine().version(()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_authority_that_is_no_more_accepted_ends_the_connections_of_its_clients() {
+    let mut cluster = Cluster::new().await;
+    let node = cluster.node("127.0.3.23", true).await;
+    let old = cluster.client("127.0.3.23", &["os:admin"]);
+    let mut followed = old.machine().logs(logs(1, true)).await.unwrap().into_inner();
+    followed.next().await.unwrap().unwrap();
+    // Both are accepted: what is there goes on.
+    let before = std::mem::replace(&mut cluster.ca, Authority::new_os(SystemTime::now()).unwrap());
+    cluster.also = before.certificate().to_vec();
+    node.tls.send(cluster.tls(node.address, true)).unwrap();
+    old.machine().version(()).await.unwrap();
+    let new = cluster.client("127.0.3.23", &["os:admin"]);
+    let mut kept = new.machine().logs(logs(1, true)).await.unwrap().into_inner();
+    kept.next().await.unwrap().unwrap();
+    // The old one is removed: its clients are, too.
+    cluster.also.clear();
+    node.tls.send(cluster.tls(node.address, true)).unwrap();
+    followed.next().await.unwrap().unwrap_err();
+    old.machine().version(()).await.unwrap_err();
+    new.machine().version(()).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(200), kept.next()).await;
+    assert!(more.is_err(), "the client of the other authority was cut off too");
 }
 
 #[tokio::test]
@@ -401,6 +425,7 @@ async fn in_maintenance_everyone_is_a_reader_and_few_calls_work() {
     let tls = api::apid::TlsState {
         server: pki::tls::server_config(&server, None).unwrap(),
         client: None,
+        accepted_cas: Vec::new(),
     };
     let (_keep, tls) = tokio::sync::watch::channel(tls);
     let node = cluster.node_with("127.0.3.31", true, |config| api::apid::Config {

@@ -78,6 +78,9 @@ pub struct TlsState {
     pub server: Arc<rustls::ServerConfig>,
     /// How we call other nodes; workers and nodes in maintenance have none.
     pub client: Option<Arc<rustls::ClientConfig>>,
+    /// The authorities whose clients are let in, PEM; empty where no certificate is asked for. A connection of a client
+    /// whose authority is no more among them is ended.
+    pub accepted_cas: Vec<u8>,
 }
 
 /// Serves until `cancel`, then lets calls in progress finish for [`limits::SHUTDOWN_GRACE`].

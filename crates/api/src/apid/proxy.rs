@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use pki::roles::{Role, RoleSet};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
@@ -45,6 +46,20 @@ impl Handler for Proxy {
 
     fn sweep(&self) {
         self.upstreams.sweep();
+    }
+
+    async fn distrusted(self: Arc<Self>, chain: Vec<CertificateDer<'static>>) {
+        let mut tls = self.tls.clone();
+        loop {
+            let accepted = tls.borrow_and_update().accepted_cas.clone();
+            // What cannot be checked is not held against the client: it was let in.
+            if !accepted.is_empty() && !pki::tls::is_client_of(&chain, &accepted).unwrap_or(true) {
+                return;
+            }
+            if tls.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     async fn answer(self: Arc<Self>, caller: Arc<Caller>, request: Request<Incoming>) -> Response<Body> {

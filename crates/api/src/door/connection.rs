@@ -135,6 +135,16 @@ async fn calls(
     cancel: CancellationToken,
 ) {
     let peer = caller.peer;
+    let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
+    let distrusted = {
+        let handler = handler.clone();
+        async move {
+            match chain {
+                Some(chain) => handler.distrusted(chain).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
     let activity = Arc::new(Activity::new());
     let service = {
         let activity = activity.clone();
@@ -158,12 +168,16 @@ async fn calls(
         .keep_alive_interval(limits::KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(limits::KEEP_ALIVE_TIMEOUT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
+    tokio::pin!(connection, distrusted);
 
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = cancel.cancelled() => None,
         () = activity.idle() => None,
+        () = distrusted.as_mut() => {
+            tracing::info!(%peer, "connection ended: the authority of the client is not accepted any more");
+            return;
+        }
     };
     let ended = match ended {
         Some(ended) => ended,

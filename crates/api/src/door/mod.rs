@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use pki::roles::RoleSet;
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +44,11 @@ pub(crate) trait Handler: Send + Sync + 'static {
 
     /// Called every half minute.
     fn sweep(&self) {}
+
+    /// Returns when a client that showed this chain would not be let in any more: its authority is not accepted now.
+    fn distrusted(self: Arc<Self>, _chain: Vec<CertificateDer<'static>>) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// Serves until `cancel`, then lets calls in progress finish for [`limits::SHUTDOWN_GRACE`].

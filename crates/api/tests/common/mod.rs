@@ -135,6 +135,8 @@ impl State for Fake {
 
 pub struct Cluster {
     pub ca: Authority,
+    /// Authorities that are accepted beside it, PEM.
+    pub also: Vec<u8>,
     pub dir: tempfile::TempDir,
     pub port: u16,
 }
@@ -159,6 +161,7 @@ impl Cluster {
             .port();
         Self {
             ca: Authority::new_os(SystemTime::now()).unwrap(),
+            also: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
             port,
         }
@@ -170,9 +173,11 @@ impl Cluster {
         let server = self.ca.sign(&request).unwrap();
         let request = pki::Request::client(KeyKind::Ed25519, "node", &["os:impersonator"], now);
         let identity = self.ca.sign(&request).unwrap();
+        let accepted = [self.ca.certificate(), &self.also].concat();
         TlsState {
-            server: pki::tls::server_config(&server, Some(self.ca.certificate())).unwrap(),
-            client: client.then(|| Arc::new(pki::tls::client_config(self.ca.certificate(), Some(&identity)).unwrap())),
+            server: pki::tls::server_config(&server, Some(&accepted)).unwrap(),
+            client: client.then(|| Arc::new(pki::tls::client_config(&accepted, Some(&identity)).unwrap())),
+            accepted_cas: accepted,
         }
     }
 

@@ -67,7 +67,12 @@ fn maintenance_tls() -> anyhow::Result<watch::Receiver<TlsState>> {
         Err(error) => tracing::warn!(%error, "the fingerprint cannot be shown"),
     }
     let server = pki::tls::server_config(&identity, None)?;
-    Ok(watch::channel(TlsState { server, client: None }).1)
+    let state = TlsState {
+        server,
+        client: None,
+        accepted_cas: Vec::new(),
+    };
+    Ok(watch::channel(state).1)
 }
 
 async fn certificates(
@@ -105,6 +110,7 @@ fn tls(certificates: &ApiCertificates) -> anyhow::Result<TlsState> {
     Ok(TlsState {
         server,
         client: client.map(Arc::new),
+        accepted_cas: accepted,
     })
 }
 
