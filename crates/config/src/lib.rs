@@ -34,6 +34,7 @@
 
 mod annotate;
 pub mod arguments;
+pub mod authority;
 pub mod change;
 mod config;
 pub mod constants;
