@@ -374,7 +374,7 @@ async fn garbage_on_the_port_harms_nobody() {
 
 #[tokio::test]
 async fn certificates_are_renewed_without_a_restart() {
-    let mut cluster = Cluster::new().await;
+    let cluster = Cluster::new().await;
     let node = cluster.node("127.0.3.21", true).await;
     let old = cluster.client("127.0.3.21", &["os:admin"]);
     old.machine().version(()).await.unwrap();

@@ -1,8 +1,7 @@
 //! One connection of a client: TLS, who it is, its calls, its end.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,54 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::census::Census;
 use super::{Caller, Handler, body, causes, limits};
-
-/// Counts connections, so that they can be bounded.
-#[derive(Default)]
-pub(super) struct Census {
-    handshakes: Mutex<HashMap<IpAddr, usize>>,
-    established: AtomicUsize,
-}
-
-/// A connection that is counted until this is dropped.
-struct Counted<'a>(&'a Census, Option<IpAddr>);
-
-impl Census {
-    fn handshake(&self, from: IpAddr) -> Option<Counted<'_>> {
-        let mut handshakes = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        if handshakes.values().sum::<usize>() >= limits::MAX_HANDSHAKES {
-            return None;
-        }
-        let count = handshakes.entry(from).or_default();
-        if *count >= limits::MAX_HANDSHAKES_PER_ADDRESS {
-            return None;
-        }
-        *count += 1;
-        Some(Counted(self, Some(from)))
-    }
-
-    fn established(&self) -> Option<Counted<'_>> {
-        let more = |n: usize| (n < limits::MAX_CONNECTIONS).then_some(n + 1);
-        let counted = self.established.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
-        counted.ok().map(|_| Counted(self, None))
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        let Some(from) = self.1 else {
-            self.0.established.fetch_sub(1, Ordering::AcqRel);
-            return;
-        };
-        let mut handshakes = self.0.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = handshakes.get_mut(&from) {
-            *count -= 1;
-            if *count == 0 {
-                handshakes.remove(&from);
-            }
-        }
-    }
-}
 
 /// Serves one client until it leaves, is idle too long, or `cancel`; then its calls may finish.
 pub(super) async fn serve(
@@ -76,10 +29,7 @@ pub(super) async fn serve(
     census: Arc<Census>,
     cancel: CancellationToken,
 ) {
-    let Some(handshaking) = census.handshake(peer.ip()) else {
-        tracing::debug!(%peer, "closed: too many handshakes in progress");
-        return;
-    };
+    let handshaking = census.handshake(peer.ip());
     let accept = TlsAcceptor::from(tls).accept(stream).into_fallible();
     let stream = tokio::select! {
         accepted = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, accept) => match accepted {
@@ -90,10 +40,11 @@ pub(super) async fn serve(
             }
             Err(_) => return tracing::info!(%peer, "client refused: the handshake took too long"),
         },
+        () = handshaking.ended.cancelled() => return tracing::debug!(%peer, "client gives way: too many handshakes"),
         () = cancel.cancelled() => return,
     };
     drop(handshaking);
-    let Some(_established) = census.established() else {
+    let Some(_established) = census.established(peer.ip()) else {
         tracing::warn!(%peer, "client refused: too many connections");
         return;
     };
@@ -119,12 +70,14 @@ fn identify(stream: &TlsStream<TcpStream>, peer: SocketAddr) -> Result<Caller, p
             peer,
             roles: RoleSet::default(),
             until: None,
+            certificate: None,
         });
     };
     Ok(Caller {
         peer,
         roles: pki::tls::peer_roles(certificate)?,
         until: Some(pki::cert_info_der(certificate)?.not_after),
+        certificate: Some(certificate.to_vec()),
     })
 }
 
@@ -202,6 +155,8 @@ async fn grace(cancel: &CancellationToken) {
 /// Calls in progress on a connection, and when the last one ended.
 struct Activity {
     calls: AtomicUsize,
+    /// There was one.
+    called: AtomicBool,
     ended: Mutex<Instant>,
 }
 
@@ -212,12 +167,14 @@ impl Activity {
     fn new() -> Self {
         Self {
             calls: AtomicUsize::new(0),
+            called: AtomicBool::new(false),
             ended: Mutex::new(Instant::now()),
         }
     }
 
     fn begin(self: Arc<Self>) -> InProgress {
         self.calls.fetch_add(1, Ordering::AcqRel);
+        self.called.store(true, Ordering::Release);
         InProgress(self)
     }
 
@@ -226,10 +183,14 @@ impl Activity {
         loop {
             let since = self.ended.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
             let busy = self.calls.load(Ordering::Acquire) > 0;
-            match limits::IDLE_TIMEOUT.checked_sub(since) {
+            let timeout = match self.called.load(Ordering::Acquire) {
+                true => limits::IDLE_TIMEOUT,
+                false => limits::FIRST_CALL_TIMEOUT,
+            };
+            match timeout.checked_sub(since) {
                 None | Some(Duration::ZERO) if !busy => return,
                 Some(left) if !busy => tokio::time::sleep(left).await,
-                _ => tokio::time::sleep(limits::IDLE_TIMEOUT).await,
+                _ => tokio::time::sleep(timeout).await,
             }
         }
     }

@@ -4,16 +4,23 @@ use std::time::Duration;
 
 /// TLS must be done within this; a slow handshake holds a socket and a little memory, nothing more.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections in the handshake, all together: further ones are closed at once.
-pub const MAX_HANDSHAKES: usize = 512;
-/// Connections in the handshake from one address, so that one host cannot use up the handshakes of all.
-pub const MAX_HANDSHAKES_PER_ADDRESS: usize = 256;
+/// Connections in the handshake, all together (ours: each costs some 10 KiB): for a further one, the oldest of the address
+/// that has the most is closed.
+pub const MAX_HANDSHAKES: usize = 1024;
+/// Connections in the handshake from one address, so that one host cannot use up the handshakes of all. For a further
+/// one, the oldest is closed.
+pub const MAX_HANDSHAKES_PER_ADDRESS: usize = 512;
 /// How long a refused client may take to read why.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// What is read (and thrown away) from a refused client: more than the first flight of HTTP/2.
 pub const FAREWELL_BYTES: u64 = 64 * 1024;
 /// Connections past the handshake: each costs about 50 KiB when idle.
 pub const MAX_CONNECTIONS: usize = 1024;
+/// Connections past the handshake from one address: half of all, because the clients behind one address may be many (an
+/// administrator's machine, a router).
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 512;
+/// A connection on which no call begins within this is closed; clients connect when they have something to call.
+pub const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Calls in progress on one connection; a dashboard watches some twenty types.
 pub const MAX_CALLS_PER_CONNECTION: u32 = 250;
 /// Metadata of one call. Names of five hundred nodes fit in; h2 refuses longer lists while it reads them.

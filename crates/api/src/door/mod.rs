@@ -1,6 +1,7 @@
 //! A TLS port that answers gRPC calls: accepting, identifying and bounding clients, whatever their calls do.
 
 pub(crate) mod body;
+mod census;
 mod connection;
 pub mod limits;
 
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use body::Body;
-use connection::Census;
+use census::{Bounds, Census};
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Caller {
     pub(crate) roles: RoleSet,
     /// When that certificate ends. Connections live longer than handshakes, so each call looks again.
     pub(crate) until: Option<SystemTime>,
+    /// The client certificate, DER.
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 /// What is behind the door.
@@ -53,7 +56,12 @@ pub(crate) trait Handler: Send + Sync + 'static {
 
 /// Serves until `cancel`, then lets calls in progress finish for [`limits::SHUTDOWN_GRACE`].
 pub(crate) async fn serve(listener: TcpListener, handler: Arc<impl Handler>, cancel: CancellationToken) {
-    let census = Arc::new(Census::default());
+    let census = Arc::new(Census::new(Bounds {
+        handshakes: limits::MAX_HANDSHAKES,
+        handshakes_per_address: limits::MAX_HANDSHAKES_PER_ADDRESS,
+        connections: limits::MAX_CONNECTIONS,
+        connections_per_address: limits::MAX_CONNECTIONS_PER_ADDRESS,
+    }));
     let connections = TaskTracker::new();
     let mut sweep = tokio::time::interval(Duration::from_secs(30));
     loop {

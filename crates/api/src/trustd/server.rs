@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{Request as HttpRequest, Response as HttpResponse};
 use http_body_util::BodyExt;
@@ -24,6 +24,9 @@ use crate::proto::securityapi::{CertificateRequest, CertificateResponse};
 
 /// A request holds a key and some names: a few kilobytes.
 const MAX_REQUEST: usize = 64 * 1024;
+
+/// A request has to be there, and answered, within this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether an address belongs to the same node as the peer's, as far as the cluster knows.
 pub type SameNode = dyn Fn(IpAddr, IpAddr) -> bool + Send + Sync;
@@ -88,7 +91,12 @@ impl Handler for Trustd {
 
     async fn answer(self: Arc<Self>, caller: Arc<Caller>, mut request: HttpRequest<Incoming>) -> HttpResponse<Body> {
         request.extensions_mut().insert(caller.peer);
-        let Ok(response) = self.service.clone().call(request).await;
+        // Anybody may connect, so nobody may take for ever to say what is asked.
+        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.service.clone().call(request)).await;
+        let Ok(response) = answer.unwrap_or_else(|_| {
+            let late = Status::deadline_exceeded("the request did not arrive in time");
+            Ok(late.into_http())
+        });
         response.map(|body| body.map_err(Into::into).boxed_unsync())
     }
 }

@@ -21,6 +21,10 @@ use crate::clients::unix_channel;
 /// Time between two tries to reach the init process.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Open files of a gate: all the connections that it admits (`api::apid::limits`: 1024 and 1024 in the handshake), as
+/// many to other nodes, and some. The 1024 that processes usually get are used up by one crowd.
+const OPEN_FILES: u64 = 4096;
+
 /// Runs a gate's future on a small runtime until it ends or the process is told to.
 pub(crate) fn main(run: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> ExitCode {
     tracing_subscriber::fmt()
@@ -28,6 +32,10 @@ pub(crate) fn main(run: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()
         .with_writer(std::io::stderr)
         .init();
     pki::tls::install_provider();
+    let files = sys::process::raise_open_files(OPEN_FILES);
+    if files < OPEN_FILES {
+        tracing::warn!("at most {files} connections can be open: this process was given no more files");
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
