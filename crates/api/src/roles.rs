@@ -12,6 +12,10 @@ use tonic::{Request, Status};
 /// clients that hold [`Role::IMPERSONATOR`].
 pub const ROLE_KEY: &str = "talos-role";
 
+/// Metadata key with the SHA-256 of the certificate of the authority that issued the caller's certificate. Set by apid
+/// for calls that may take that authority away, and believed as [`ROLE_KEY`] is.
+pub const AUTHORITY_KEY: &str = "keelson-caller-authority";
+
 /// What an insufficient role gets to hear. Clients compare this text.
 pub const NOT_AUTHORIZED: &str = "not authorized";
 /// What callers of a node without configuration get to hear for calls that need one.

@@ -45,6 +45,7 @@ mod encode;
 pub mod fuzz;
 pub mod generate;
 pub mod images;
+pub mod lockout;
 pub mod model;
 pub mod patch;
 pub mod problem;

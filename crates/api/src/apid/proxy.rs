@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use pki::roles::{Role, RoleSet};
@@ -27,6 +27,9 @@ use crate::{MAX_MESSAGE_SIZE, method, roles};
 
 /// Header with the time that is left for a call.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// The call by which a caller can lose its own access.
+const APPLY: &str = "/machine.MachineService/ApplyConfiguration";
 
 /// What all connections share.
 pub(super) struct Proxy {
@@ -89,12 +92,13 @@ impl Proxy {
         } else {
             roles::authorize(path, &roles)?;
         }
+        let authority = self.authority(caller, &parts);
         let own = self.local_addresses.borrow().clone();
         let route = route::route(path, &parts.headers, &own, self.forwarding && !self.maintenance)?;
         let deadline = deadline(&parts.headers)?;
         let call = Call {
             path: path.to_owned(),
-            headers: clean(parts.headers),
+            headers: clean(parts.headers, authority),
             roles,
             from: own.first().map_or_else(|| "apid".to_owned(), IpAddr::to_string),
             deadline,
@@ -125,6 +129,25 @@ impl Proxy {
                 })
             }
         }
+    }
+
+    /// Which authority issued the caller's certificate, for the call that may take it away; what another apid passes on
+    /// is about its caller.
+    fn authority(&self, caller: &Caller, parts: &http::request::Parts) -> Option<HeaderValue> {
+        if caller.roles.includes(&Role::IMPERSONATOR) {
+            return parts.headers.get(roles::AUTHORITY_KEY).cloned();
+        }
+        if parts.uri.path() != APPLY {
+            return None;
+        }
+        let certificate = pki::pem::encode(pki::pem::CERTIFICATE, caller.certificate.as_ref()?);
+        let accepted = self.tls.borrow().accepted_cas.clone();
+        let authorities = pki::pem::certificates(&accepted).ok()?;
+        let issuer = authorities.iter().find(|der| {
+            let authority = pki::pem::encode(pki::pem::CERTIFICATE, der);
+            pki::is_issued_by(certificate.as_bytes(), authority.as_bytes()).unwrap_or(false)
+        })?;
+        pki::cert_info_der(issuer).ok()?.fingerprint.parse().ok()
     }
 
     /// The roles that a call is made with: those of the certificate, or those another apid passes on.
@@ -215,9 +238,20 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// Metadata without what says where the call goes and who makes it: those are set anew for the next hop.
-fn clean(mut headers: HeaderMap) -> HeaderMap {
-    for key in [NODE, NODES, PROXY_FROM, roles::ROLE_KEY, "host", "content-length"] {
+fn clean(mut headers: HeaderMap, authority: Option<HeaderValue>) -> HeaderMap {
+    for key in [
+        NODE,
+        NODES,
+        PROXY_FROM,
+        roles::ROLE_KEY,
+        roles::AUTHORITY_KEY,
+        "host",
+        "content-length",
+    ] {
         headers.remove(key);
+    }
+    if let Some(authority) = authority {
+        headers.insert(roles::AUTHORITY_KEY, authority);
     }
     headers
 }

@@ -26,6 +26,9 @@ pub struct ApplyConfig {
     /// Only say what would happen
     #[arg(long)]
     pub dry_run: bool,
+    /// Apply it even if it locks you out of the node, or the node out of its cluster (not in talosctl)
+    #[arg(long)]
+    pub force: bool,
     /// How to apply
     #[arg(short, long, value_enum, default_value_t)]
     pub mode: Mode,
@@ -292,6 +295,9 @@ pub struct Memory {
 /// How a changed configuration is applied.
 #[derive(Debug, Args)]
 pub struct Submit {
+    /// Apply it even if it locks you out of the node, or the node out of its cluster (not in talosctl)
+    #[arg(long)]
+    pub force: bool,
     /// Only say what would happen
     #[arg(long)]
     pub dry_run: bool,

@@ -36,7 +36,7 @@ pub fn run(command: &Node<ApplyConfig>, program: Program) -> Result<()> {
             .each(async |client| {
                 Ok(client
                     .machine()
-                    .apply_configuration(request.clone())
+                    .apply_configuration(insisting(request.clone(), args.force))
                     .await?
                     .into_inner()
                     .messages)
@@ -50,6 +50,16 @@ pub fn run(command: &Node<ApplyConfig>, program: Program) -> Result<()> {
             .into_result()
             .map_err(|error| error.context("error applying new configuration"))
     })
+}
+
+/// The request, with the word that insists on what would lock somebody out.
+pub fn insisting(request: ApplyConfigurationRequest, force: bool) -> tonic::Request<ApplyConfigurationRequest> {
+    let mut request = tonic::Request::new(request);
+    if force {
+        let yes = tonic::metadata::MetadataValue::from_static("true");
+        request.metadata_mut().insert("keelson-force", yes);
+    }
+    request
 }
 
 /// Tells what a node says about a configuration that was applied.

@@ -13,7 +13,7 @@ use config::patch::{self, Patch};
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::{Edit, PatchConfig, Submit};
-use crate::commands::apply::{report, wire_mode};
+use crate::commands::apply::{insisting, report, wire_mode};
 use crate::commands::files::read;
 use crate::output::note;
 use crate::session::{Session, block, failed};
@@ -80,7 +80,7 @@ async fn change(
             let response = target
                 .client
                 .machine()
-                .apply_configuration(request)
+                .apply_configuration(insisting(request, submit.force))
                 .await
                 .map_err(|s| failed(&s))?;
             let doing = if submit.dry_run { "would patch" } else { "patched" };

@@ -37,6 +37,28 @@ struct Verdict {
     details: String,
 }
 
+/// Metadata key by which a caller insists on a configuration that locks somebody out.
+pub const FORCE_KEY: &str = "keelson-force";
+
+/// Who applies a configuration, and how much it is wanted.
+#[derive(Clone, Debug, Default)]
+struct Caller {
+    /// SHA-256 of the certificate of the authority that issued the caller's own, where apid says so.
+    authority: Option<String>,
+    /// What locks somebody out is a warning only.
+    force: bool,
+}
+
+impl Caller {
+    fn of<T>(request: &Request<T>) -> Self {
+        let text = |key: &str| request.metadata().get(key)?.to_str().ok().map(ToOwned::to_owned);
+        Self {
+            authority: text(api::roles::AUTHORITY_KEY),
+            force: text(FORCE_KEY).is_some_and(|value| value == "true"),
+        }
+    }
+}
+
 /// Checks a configuration and makes it the node's.
 ///
 /// # Errors
@@ -45,7 +67,7 @@ pub async fn apply(
     node: &Node,
     request: Request<proto::ApplyConfigurationRequest>,
 ) -> Result<proto::ApplyConfigurationResponse, Status> {
-    let actor = super::actor(&request);
+    let (actor, caller) = (super::actor(&request), Caller::of(&request));
     let request = request.into_inner();
     let Ok(_guard) = node.apply_lock.try_lock() else {
         return Err(Status::failed_precondition(
@@ -58,7 +80,7 @@ pub async fn apply(
         .map(|c| parsed(c))
         .transpose()
         .map_err(|e| Status::internal(e.to_string()))?;
-    let verdict = judge(old.as_deref(), &request)?;
+    let verdict = judge(old.as_deref(), &request, &caller)?;
     if request.dry_run {
         return Ok(answer(&verdict, format!("Dry run summary:\n{}", verdict.details)));
     }
@@ -110,7 +132,7 @@ fn answer(verdict: &Verdict, mode_details: String) -> proto::ApplyConfigurationR
 }
 
 /// Decides whether and how a configuration can be applied: pure.
-fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest) -> Result<Verdict, Status> {
+fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest, caller: &Caller) -> Result<Verdict, Status> {
     let invalid = |text: String| Status::invalid_argument(text);
     if request.data.len() > MAX_SIZE {
         return Err(invalid(format!(
@@ -144,7 +166,7 @@ fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest) -> Re
             details: "the node has no configuration yet".to_owned(),
         });
     };
-    same_cluster(old, &config)?;
+    warnings.extend(lockouts(old, &config, caller)?);
     let impact = config::change::apply_impact(old, &config);
     let mode = match (request.mode(), impact.reboot.is_empty()) {
         (ApplyMode::Auto, true) => ApplyMode::NoReboot,
@@ -167,32 +189,17 @@ fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest) -> Re
     })
 }
 
-/// A configuration of another cluster would leave this node with certificates that nobody it knows accepts.
-fn same_cluster(old: &Config, new: &Config) -> Result<(), Status> {
-    let authority = |c: &Config| c.machine().and_then(|m| m.ca.as_ref()).map(|ca| ca.crt.clone());
-    let id = |c: &Config| c.cluster().and_then(|c| c.id.clone());
-    let accepted = new.machine().map(|m| {
-        m.accepted_cas
-            .iter()
-            .filter_map(|ca| ca.crt.clone())
-            .collect::<Vec<_>>()
-    });
-    let keeps_old = accepted
-        .unwrap_or_default()
-        .iter()
-        .any(|crt| Some(&crt.0) == authority(old).as_ref());
-    if id(old) != id(new) || (authority(old) != authority(new) && !keeps_old) {
-        return Err(Status::invalid_argument(
-            "this configuration belongs to another cluster: its cluster.id or machine.ca differs from this node's \
-             (to move a node to another cluster, reset it first)",
-        ));
+/// What of a configuration would lock somebody out: refused, or warnings if the caller insists.
+fn lockouts(old: &Config, new: &Config, caller: &Caller) -> Result<Vec<String>, Status> {
+    let found = config::lockout::lockouts(old, new, caller.authority.as_deref());
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    if caller.force || lines.is_empty() {
+        return Ok(lines);
     }
-    if old.machine_type() != new.machine_type() {
-        return Err(Status::invalid_argument(
-            "machine.type cannot be changed on a running node (reset it, then apply the new configuration)",
-        ));
-    }
-    Ok(())
+    Err(Status::invalid_argument(format!(
+        "this configuration would lock you or the node's cluster out:\n{}\n(--force applies it nevertheless)",
+        lines.join("\n")
+    )))
 }
 
 /// Brings the old configuration back unless another was applied meanwhile.
@@ -309,4 +316,39 @@ fn archive(name: &str, contents: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     builder.append_data(&mut header, name, contents)?;
     Ok(builder.into_inner()?.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use config::generate::{self, Input};
+    use config::secrets::SecretsBundle;
+
+    use super::*;
+
+    fn worker() -> Config {
+        let input = Input::new("c", "https://10.5.0.2:6443").unwrap();
+        let secrets = SecretsBundle::generate(SystemTime::now(), input.contract).unwrap();
+        generate::worker(&input, &secrets).unwrap()
+    }
+
+    #[test]
+    fn what_locks_somebody_out_is_refused_unless_forced() {
+        let (old, other) = (worker(), worker());
+        let request = proto::ApplyConfigurationRequest {
+            data: other.encode(),
+            ..Default::default()
+        };
+        let refused = judge(Some(&old), &request, &Caller::default()).err().unwrap();
+        for part in ["machine.ca", "cluster.id", "cluster.secret", "--force"] {
+            assert!(refused.message().contains(part), "{refused}");
+        }
+        let forced = Caller {
+            force: true,
+            ..Caller::default()
+        };
+        let verdict = judge(Some(&old), &request, &forced).unwrap();
+        assert!(verdict.warnings.iter().any(|w| w.starts_with("machine.ca: ")));
+        // A node without a configuration takes any.
+        judge(None, &request, &Caller::default()).unwrap();
+    }
 }
