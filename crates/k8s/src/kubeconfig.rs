@@ -163,6 +163,11 @@ impl Kubeconfig {
         }
     }
 
+    /// The authorities that the first cluster trusts, PEM, if they can be read.
+    pub fn ca(&self) -> Option<Vec<u8>> {
+        bytes(&self.0["clusters"][0]["cluster"], "certificate-authority").ok()?
+    }
+
     /// Has every cluster trust these authorities (PEM), and no file instead.
     pub fn set_ca(&mut self, ca: &[u8]) {
         for cluster in self.0["clusters"].as_array_mut().into_iter().flatten() {

@@ -95,7 +95,7 @@ impl Held {
     }
 
     fn trusted(&self) -> Option<Vec<u8>> {
-        Some(self.kubeconfig.as_ref()?.options(None).ok()?.ca)
+        self.kubeconfig.as_ref()?.ca()
     }
 
     /// SHA-256 of the certificate that is shown; empty without one.
@@ -127,9 +127,9 @@ impl Held {
         }
         match self.shown() {
             Some(crt) if !issued(&crt, &wanted.issuing) => Verdict::GiveUp,
-            // A file that is named and missing is no certificate.
+            // A kubelet that joins writes the kubeconfig first, and the certificate that it names when it is given one.
+            _ if trusts => Verdict::Keep,
             None => Verdict::GiveUp,
-            Some(_) if trusts => Verdict::Keep,
             Some(_) => {
                 let mut kubeconfig = kubeconfig.clone();
                 kubeconfig.set_ca(&wanted.trusted);
@@ -283,6 +283,23 @@ mod tests {
         assert!(!credentials.read().exist() && credentials.read().fingerprint().is_empty());
         assert_ne!(both.version(0), issuing.version(0));
         assert_ne!(issuing.version(0), issuing.version(1));
+    }
+
+    #[test]
+    fn a_kubelet_that_is_joining_is_left_alone_unless_it_joins_by_an_old_authority() {
+        let (old, new) = (authority(), authority());
+        let (_folder, credentials) = joined(&old);
+        let mut text = credentials.read().kubeconfig.unwrap().value().clone();
+        text["users"][0]["user"] = serde_json::json!({
+            "client-certificate": "/nowhere/kubelet-client-current.pem",
+            "client-key": "/nowhere/kubelet-client-current.pem",
+        });
+        credentials
+            .write(&Kubeconfig::parse(text.to_string().as_bytes()).unwrap())
+            .unwrap();
+        std::fs::remove_file(credentials.folder.join(CURRENT)).unwrap();
+        assert_eq!(credentials.read().judge(&wanted(&[&old]), false), Verdict::Keep);
+        assert_eq!(credentials.read().judge(&wanted(&[&new, &old]), false), Verdict::GiveUp);
     }
 
     #[test]
