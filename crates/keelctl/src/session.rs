@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
@@ -50,27 +51,14 @@ pub fn block<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 impl Session {
     /// Connects as the flags, the environment and the client configuration say. Nothing is sent yet.
     pub fn open(flags: &ClientFlags, program: Program) -> Result<Self> {
-        let path = crate::commands::client_config::path(flags, program)?;
-        let config = ClientConfig::load(&path)?;
-        let context = config.context(flags.context.as_deref())?;
-        if flags.cluster.is_some() || context.auth.is_some() {
-            bail!("access through a proxy (--cluster, auth of the context) is not implemented yet");
-        }
-        let nodes = if flags.nodes.is_empty() {
-            context.nodes.clone()
-        } else {
-            flags.nodes.clone()
-        };
-        if nodes.is_empty() {
-            bail!(
-                "nodes are not set for the command: please use `--nodes` flag or configuration file to set the nodes to run the command against"
-            );
-        }
-        let endpoints = [&flags.endpoints, &context.endpoints, &nodes]
-            .into_iter()
-            .find(|list| !list.is_empty());
-        let endpoints = endpoints.cloned().unwrap_or_default();
-        check_identity(context, SystemTime::now())?;
+        let Settings {
+            path,
+            context,
+            nodes,
+            endpoints,
+            ..
+        } = Settings::read(flags, program)?;
+        check_identity(&context, SystemTime::now())?;
         let tls = tls::client_config(&context.ca, context.identity().as_ref())
             .with_context(|| format!("use the credentials of {}", path.display()))?;
         let client = Client::connect(ClientOptions {
@@ -82,7 +70,7 @@ impl Session {
             node,
         };
         Ok(Self {
-            targets: dedup(nodes).into_iter().map(target).collect(),
+            targets: nodes.into_iter().map(target).collect(),
             endpoints,
         })
     }
@@ -199,6 +187,57 @@ impl Session {
             }
         });
         stream::select_all(streams.collect::<Vec<_>>())
+    }
+}
+
+/// What the flags, the environment and the client configuration say together.
+#[derive(Debug)]
+pub struct Settings {
+    /// The client configuration.
+    pub path: PathBuf,
+    /// The name of the context that is used.
+    pub name: String,
+    /// The context.
+    pub context: Context,
+    /// The nodes the command is about, each once.
+    pub nodes: Vec<String>,
+    /// Where to connect to.
+    pub endpoints: Vec<String>,
+}
+
+impl Settings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// There is no such context, or no node is named.
+    pub fn read(flags: &ClientFlags, program: Program) -> Result<Self> {
+        let path = crate::commands::client_config::path(flags, program)?;
+        let config = ClientConfig::load(&path)?;
+        let context = config.context(flags.context.as_deref())?.clone();
+        if flags.cluster.is_some() || context.auth.is_some() {
+            bail!("access through a proxy (--cluster, auth of the context) is not implemented yet");
+        }
+        let nodes = if flags.nodes.is_empty() {
+            context.nodes.clone()
+        } else {
+            flags.nodes.clone()
+        };
+        if nodes.is_empty() {
+            bail!(
+                "nodes are not set for the command: please use `--nodes` flag or configuration file to set the nodes to run the command against"
+            );
+        }
+        let endpoints = [&flags.endpoints, &context.endpoints, &nodes]
+            .into_iter()
+            .find(|list| !list.is_empty());
+        let endpoints = endpoints.cloned().unwrap_or_default();
+        Ok(Self {
+            name: flags.context.clone().unwrap_or(config.context),
+            path,
+            context,
+            nodes: dedup(nodes),
+            endpoints,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ pub mod load;
 pub mod machine;
 pub mod node;
 pub mod pending;
+pub mod rotate;
 pub mod upgrade_k8s;
 
 use std::ffi::OsString;
@@ -126,6 +127,8 @@ pub enum Command {
     Restart(Node<load::Restart>),
     /// Boot the version before the last upgrade (refused by nodes in containers)
     Rollback(node::Plain),
+    /// Replace the authorities of the machine API and of Kubernetes while the cluster runs
+    RotateCa(Node<rotate::RotateCa>),
     /// List services, show one, or start, stop and restart it
     #[command(visible_alias = "services")]
     Service(Node<node::Service>),
@@ -317,13 +320,14 @@ fn normalize(arguments: Vec<OsString>) -> Vec<OsString> {
     }
     out.extend(rest.next());
     out.extend(leading);
+    // This command makes a dry run unless told otherwise, so its switch keeps the value.
+    let keeps_dry_run = out.get(1).is_some_and(|command| command == "rotate-ca");
     let mut literal = false;
     for argument in rest {
         literal |= argument == "--";
         let switch = argument.to_str().filter(|_| !literal).and_then(|text| {
             let (flag, value) = text.strip_prefix("--")?.split_once('=')?;
-            SWITCHES
-                .contains(&flag)
+            (SWITCHES.contains(&flag) && !(keeps_dry_run && flag == "dry-run"))
                 .then(|| value.parse::<bool>().ok().map(|on| (format!("--{flag}"), on)))?
         });
         match switch {
@@ -359,6 +363,10 @@ mod tests {
                 "keelctl -n 10.5.0.2,10.5.0.3 --talosconfig=x -eA get members -w=x --insecure=false --dry-run=true"
             )),
             words("keelctl get -n 10.5.0.2,10.5.0.3 --talosconfig=x -eA members -w=x --dry-run")
+        );
+        assert_eq!(
+            normalize(words("keelctl -n a rotate-ca --dry-run=false")),
+            words("keelctl rotate-ca -n a --dry-run=false")
         );
         let Ok(Parsed::Run(cli)) = parse_line("keelctl -n a,b -n c get members") else {
             panic!("not parsed")

@@ -84,12 +84,6 @@ pub const PENDING: &[Pending] = &[
         "name any registry with --registry-mirror (or machine.registries.mirrors); a local cluster serves its own images already",
     ),
     pending(
-        "rotate-ca",
-        "Replace the certificate authorities of a cluster",
-        "--control-plane-nodes, --dry-run, --init-node, --k8s-endpoint, --kubernetes, -o, --output, --talos, --with-docs, --with-examples, --worker-nodes",
-        "apply a configuration with the new authority, and the old one in machine.acceptedCAs or cluster.acceptedCAs, node after node",
-    ),
-    pending(
         "support",
         "Collect a bundle for support",
         "-w, --num-workers, -O, --output, -v, --verbose",

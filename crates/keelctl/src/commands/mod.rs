@@ -29,6 +29,7 @@ pub mod logs;
 pub mod machine;
 pub mod netstat;
 pub mod pcap;
+pub mod rotate_ca;
 pub mod secrets;
 pub mod service;
 pub mod stats;
@@ -107,6 +108,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Reset(command) => actions::reset(&command, program),
         Command::Restart(command) => stats::restart(&command, program),
         Command::Rollback(command) => machine::rollback(&command, program),
+        Command::RotateCa(command) => rotate_ca::run(&command, program),
         Command::Service(command) => service::run(&command, program),
         Command::Shutdown(command) => actions::shutdown(&command, program),
         Command::Stats(command) => stats::run(&command, program),

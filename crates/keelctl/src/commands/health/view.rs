@@ -130,7 +130,7 @@ pub fn spec(resource: &Resource) -> Result<Value> {
 }
 
 /// The members of the cluster as a node sees them.
-async fn discover(target: &Target, deadline: Instant) -> Result<Nodes> {
+pub async fn discover(target: &Target, deadline: Instant) -> Result<Nodes> {
     crate::output::note("discovered nodes:");
     loop {
         let members = get::list(&target.client, "cluster", "Members.cluster.talos.dev").await;
