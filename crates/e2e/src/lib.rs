@@ -8,3 +8,4 @@ pub mod running;
 pub mod site;
 pub mod traces;
 pub mod wait;
+pub mod wire;

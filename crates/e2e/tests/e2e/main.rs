@@ -2,9 +2,11 @@
 //!
 //! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between commas.
 
+mod authorities;
 mod changes;
 mod cluster;
 mod command_line;
+mod crowds;
 mod defaults;
 mod discovery;
 mod docker;
@@ -21,6 +23,7 @@ mod offline;
 mod outside;
 mod refusals;
 mod renewal;
+mod roles;
 mod scarcity;
 mod upgrade;
 mod virtual_address;
@@ -69,6 +72,10 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         effects::tests(),
         firewall::tests(),
         renewal::tests(),
+        roles::tests(),
+        crowds::tests(),
+        // The last, because it changes what every client has.
+        authorities::tests(),
     ]
     .into_iter()
     .flatten()
