@@ -44,6 +44,27 @@ fn redaction_leaves_no_secret_and_a_configuration_that_loads() {
 }
 
 #[test]
+fn every_secret_is_listed_as_it_stands_and_decoded() {
+    let auth = "apiVersion: v1alpha1\nkind: RegistryAuthConfig\nname: ghcr.io\nusername: me\npassword: hunter2\n";
+    let config = patched(auth);
+    let found = config.secrets();
+    let has = |text: &[u8]| found.iter().any(|secret| secret.expose() == text);
+    let machine = config.machine().unwrap();
+    assert!(has(b"hunter2") && !has(b"me"));
+    assert!(has(machine.token.as_ref().unwrap().expose()));
+    assert!(has(machine.ca.as_ref().unwrap().key.expose()), "a key, decoded");
+    assert!(!has(&machine.ca.as_ref().unwrap().crt), "a certificate is no secret");
+    let text = config.encode_canonical();
+    assert!(
+        found
+            .iter()
+            .filter(|secret| text.contains(secret.expose_str().unwrap()))
+            .count()
+            >= 5
+    );
+}
+
+#[test]
 fn what_needs_a_reboot_is_told_from_what_does_not() {
     let impact = |patch: &str| apply_impact(&base(), &patched(patch));
     for patch in [

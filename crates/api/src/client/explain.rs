@@ -63,7 +63,10 @@ fn hint(text: &str) -> Option<&'static str> {
             "certificate not valid yet",
             "the clock of this machine or of the node is wrong",
         ),
-        ("was not registered", "`service` lists the services, and each has a log"),
+        (
+            "was not registered",
+            "`service` lists the services, and each has a log; so has `controller-runtime`",
+        ),
     ];
     HINTS
         .iter()

@@ -25,6 +25,7 @@ mod refusals;
 mod renewal;
 mod roles;
 mod scarcity;
+mod support;
 mod upgrade;
 mod virtual_address;
 mod writer;
@@ -67,6 +68,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         files::tests(),
         defaults::tests(),
         outside::tests(),
+        support::tests(),
         faults::tests(),
         changes::tests(),
         effects::tests(),

@@ -60,7 +60,7 @@ pub enum ClusterAction {
         /// Save the logs of the nodes here first
         #[arg(long, value_name = "PATH")]
         save_cluster_logs_archive_path: Option<String>,
-        /// Save a bundle for support here first (not implemented yet)
+        /// Save a bundle for support here first (see `support`)
         #[arg(long, value_name = "PATH")]
         save_support_archive_path: Option<String>,
     },

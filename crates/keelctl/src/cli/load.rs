@@ -1,5 +1,6 @@
 //! Arguments of commands about what nodes do and how busy they are.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -21,7 +22,7 @@ pub struct Cgroups {
 }
 
 /// `netstat`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Netstat {
     /// Only these pods (with --pods): NAMESPACE/NAME
     #[arg(value_name = "POD", requires = "pods")]
@@ -85,6 +86,23 @@ pub struct Pcap {
     /// Packets for others too
     #[arg(long)]
     pub promiscuous: bool,
+}
+
+/// `support`
+#[derive(Debug, Args)]
+pub struct Support {
+    /// File to write the bundle to (zip)
+    #[arg(short = 'O', long, value_name = "PATH", default_value = "support.zip")]
+    pub output: PathBuf,
+    /// Number of nodes to collect from at once
+    #[arg(short = 'w', long, default_value_t = 1)]
+    pub num_workers: usize,
+    /// Tell of every file that is collected
+    #[arg(short, long)]
+    pub verbose: bool,
+    /// Overwrite what exists (not in talosctl)
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 /// `restart`

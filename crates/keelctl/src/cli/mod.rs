@@ -136,6 +136,8 @@ pub enum Command {
     Shutdown(Node<node::Shutdown>),
     /// Show the memory and processor time of containers
     Stats(Node<node::Containers>),
+    /// Collect what an engineer needs to look into a cluster, without its secrets
+    Support(Node<load::Support>),
     /// Show the time of nodes and of their time server
     Time(Node<node::Time>),
     /// Upgrade the operating system of nodes (refused by nodes in containers)
@@ -419,7 +421,6 @@ mod tests {
             ("keelctl debug nginx --args x", "debug"),
             ("keelctl image cache-create --images x", "image cache-create"),
             ("keelctl gen secureboot uki", "gen secureboot uki"),
-            ("keelctl -n x support", "support"),
         ] {
             assert!(
                 matches!(parse_line(line), Ok(Parsed::Pending(found)) if found.name == name),

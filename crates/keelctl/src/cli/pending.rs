@@ -83,12 +83,6 @@ pub const PENDING: &[Pending] = &[
         "--address, --image-cache-path, --mirror, --tls-cert-file, --tls-key-file",
         "name any registry with --registry-mirror (or machine.registries.mirrors); a local cluster serves its own images already",
     ),
-    pending(
-        "support",
-        "Collect a bundle for support",
-        "-w, --num-workers, -O, --output, -v, --verbose",
-        "`logs`, `dmesg`, `get -o yaml` and `cluster destroy --save-cluster-logs-archive-path` give what it would collect",
-    ),
 ];
 
 /// Commands that ask nodes for what a node in a container refuses, and says why. They are built, and wait for nodes on

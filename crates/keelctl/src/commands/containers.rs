@@ -57,7 +57,8 @@ pub fn shown(id: String, pod: &str) -> String {
     }
 }
 
-fn render(answers: Vec<(String, Vec<ContainerInfo>)>) -> String {
+/// Containers of nodes, a line each.
+pub fn render(answers: Vec<(String, Vec<ContainerInfo>)>) -> String {
     let mut table = Table::new(["NODE", "NAMESPACE", "ID", "IMAGE", "PID", "STATUS"]);
     for (node, mut containers) in answers {
         containers.sort_by(|left, right| left.id.cmp(&right.id));

@@ -51,7 +51,7 @@ pub fn run(command: &Inspect, program: Program) -> Result<()> {
 }
 
 /// The graph in the DOT language.
-fn graph(edges: &[ControllerDependencyEdge], resources: &[(String, String)]) -> String {
+pub fn graph(edges: &[ControllerDependencyEdge], resources: &[(String, String)]) -> String {
     let mut out = String::from("digraph  {\n");
     let controllers: BTreeSet<&str> = edges.iter().map(|edge| edge.controller_name.as_str()).collect();
     let types: BTreeSet<&str> = edges.iter().map(|edge| edge.resource_type.as_str()).collect();

@@ -33,6 +33,7 @@ pub mod rotate_ca;
 pub mod secrets;
 pub mod service;
 pub mod stats;
+pub mod support;
 pub mod system;
 pub mod time;
 pub mod upgrade_k8s;
@@ -112,6 +113,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Service(command) => service::run(&command, program),
         Command::Shutdown(command) => actions::shutdown(&command, program),
         Command::Stats(command) => stats::run(&command, program),
+        Command::Support(command) => support::run(&command, program),
         Command::Time(command) => time::run(&command, program),
         Command::Upgrade(command) => machine::upgrade(&command, program),
         Command::UpgradeK8s(command) => upgrade_k8s::run(&command, program),

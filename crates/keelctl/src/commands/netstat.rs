@@ -20,7 +20,7 @@ use crate::session::{Session, block};
 const TICKS: f64 = 100.0;
 
 /// Names of pods by the network namespace they are in.
-type Pods = BTreeMap<String, String>;
+pub type Pods = BTreeMap<String, String>;
 
 /// Runs `netstat`.
 pub fn run(command: &Node<Netstat>, program: Program) -> Result<()> {
@@ -42,7 +42,8 @@ pub fn run(command: &Node<Netstat>, program: Program) -> Result<()> {
     })
 }
 
-async fn ask(client: Client, args: &Netstat) -> Result<(Pods, Vec<ConnectRecord>), Status> {
+/// Sockets of a node, and the pods that have networks of their own.
+pub async fn ask(client: Client, args: &Netstat) -> Result<(Pods, Vec<ConnectRecord>), Status> {
     let mut pods = Pods::new();
     if args.pods {
         let (namespace, driver) = place(true);
@@ -102,7 +103,8 @@ fn request(args: &Netstat, netns: NetNs) -> NetstatRequest {
     }
 }
 
-fn render(args: &Netstat, answers: Vec<(String, (Pods, Vec<ConnectRecord>))>) -> String {
+/// Sockets of nodes, a line each.
+pub fn render(args: &Netstat, answers: Vec<(String, (Pods, Vec<ConnectRecord>))>) -> String {
     let mut header = vec![
         "NODE",
         "Proto",

@@ -31,7 +31,8 @@ pub fn run(command: &Node<Service>, program: Program) -> Result<()> {
     })
 }
 
-fn services(response: ServiceListResponse) -> Vec<ServiceInfo> {
+/// The services of an answer, by name.
+pub fn services(response: ServiceListResponse) -> Vec<ServiceInfo> {
     let mut all: Vec<ServiceInfo> = response.messages.into_iter().flat_map(|list| list.services).collect();
     all.sort_by(|left, right| left.id.cmp(&right.id));
     all
@@ -45,7 +46,8 @@ async fn all(session: &Session) -> Result<()> {
     failures.into_result()
 }
 
-fn list_table(answers: &[(String, Vec<ServiceInfo>)], now: SystemTime) -> Table {
+/// The services of nodes, a line each.
+pub fn list_table(answers: &[(String, Vec<ServiceInfo>)], now: SystemTime) -> Table {
     let mut table = Table::new(["NODE", "SERVICE", "STATE", "HEALTH", "LAST CHANGE", "LAST EVENT"]);
     for (node, services) in answers {
         for service in services {
@@ -80,7 +82,8 @@ async fn one(session: &Session, id: &str) -> Result<()> {
     failures.into_result()
 }
 
-fn details(node: &str, service: &ServiceInfo, now: SystemTime) -> String {
+/// One service with what happened to it, newest first.
+pub fn details(node: &str, service: &ServiceInfo, now: SystemTime) -> String {
     let mut table = Table::default();
     table.row(["NODE", node]);
     table.row(["ID", &service.id]);

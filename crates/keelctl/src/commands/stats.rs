@@ -31,7 +31,8 @@ pub fn run(command: &Node<Containers>, program: Program) -> Result<()> {
     })
 }
 
-fn render(answers: Vec<(String, Vec<Stat>)>) -> String {
+/// What containers of nodes use, a line each.
+pub fn render(answers: Vec<(String, Vec<Stat>)>) -> String {
     let mut table = Table::new(["NODE", "NAMESPACE", "ID", "MEMORY(MB)", "CPU"]);
     for (node, mut stats) in answers {
         stats.sort_by(|left, right| left.id.cmp(&right.id));

@@ -67,7 +67,8 @@ fn memory_table(answers: &[(String, MemInfo)]) -> String {
     table.render()
 }
 
-fn verbose(answers: &[(String, MemInfo)]) -> String {
+/// Every value about the memory of nodes.
+pub fn verbose(answers: &[(String, MemInfo)]) -> String {
     let mut text = String::new();
     for (node, m) in answers {
         text.push_str(&format!("NODE: {node}\n"));
@@ -127,7 +128,8 @@ pub fn mounts(command: &Plain, program: Program) -> Result<()> {
     })
 }
 
-fn mounts_table(answers: &[(String, Vec<MountStat>)]) -> String {
+/// Mounts of nodes, a line each.
+pub fn mounts_table(answers: &[(String, Vec<MountStat>)]) -> String {
     let header = [
         "NODE",
         "FILESYSTEM",
@@ -213,7 +215,8 @@ fn screen_rows() -> usize {
     lines.unwrap_or(24).saturating_sub(1)
 }
 
-fn sort(answers: &mut [(String, Vec<ProcessInfo>)], by: &str) {
+/// Sorts the processes of each node: `cpu`, else by memory; the largest first.
+pub fn sort(answers: &mut [(String, Vec<ProcessInfo>)], by: &str) {
     for (_, processes) in answers {
         match by {
             "cpu" => processes.sort_by(|left, right| right.cpu_time.total_cmp(&left.cpu_time)),
@@ -222,7 +225,8 @@ fn sort(answers: &mut [(String, Vec<ProcessInfo>)], by: &str) {
     }
 }
 
-fn processes_table(answers: &[(String, Vec<ProcessInfo>)]) -> String {
+/// Processes of nodes, a line each.
+pub fn processes_table(answers: &[(String, Vec<ProcessInfo>)]) -> String {
     let header = [
         "NODE", "PID", "STATE", "THREADS", "CPU-TIME", "VIRTMEM", "RESMEM", "LABEL", "COMMAND",
     ];

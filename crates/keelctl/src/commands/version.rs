@@ -1,7 +1,9 @@
 //! `version`.
 
 use anyhow::Result;
+use api::client::Client;
 use api::proto::machine::Version;
+use tonic::Status;
 
 use crate::Program;
 use crate::cli::common::Node;
@@ -57,6 +59,15 @@ fn client(short: bool) -> String {
         ],
     );
     text
+}
+
+/// The version of a node, as `version` shows it.
+///
+/// # Errors
+/// The node does not answer.
+pub async fn of(node: &str, client: &Client) -> Result<String, Status> {
+    let messages = client.machine().version(()).await?.into_inner().messages;
+    Ok(messages.iter().map(|message| server(node, message, false)).collect())
 }
 
 fn server(node: &str, message: &Version, short: bool) -> String {

@@ -39,7 +39,8 @@ const LOGS: &str = "/var/log";
 
 /// The init process. Its exit status tells the provider whether to start the node again.
 pub fn main() -> ExitCode {
-    let verbosity = verbosity::start();
+    let logs = Logs::in_directory(Path::new(LOGS));
+    let verbosity = verbosity::start(&logs);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -51,7 +52,7 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(verbosity)) {
+    match runtime.block_on(run(verbosity, logs)) {
         Ok(ending) => ExitCode::from(ending.exit_code()),
         Err(error) => {
             tracing::error!("the node cannot go on: {error:#}");
@@ -60,7 +61,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
+async fn run(verbosity: verbosity::Verbosity, logs: Logs) -> anyhow::Result<Ending> {
     let environment = Environment::read(|name| std::env::var(name).ok()).context("read the platform's settings")?;
     tokio::spawn(async {
         if let Err(error) = sys::process::reaper::run().await {
@@ -75,7 +76,7 @@ async fn run(verbosity: verbosity::Verbosity) -> anyhow::Result<Ending> {
 
     let store = Store::default();
     crate::resources::register(&store);
-    let (events, logs) = (Events::default(), Logs::in_directory(Path::new(LOGS)));
+    let events = Events::default();
     let (puller, pulling) = watch::channel(None);
     let runner = Arc::new(SandboxRunner::new(layout, pulling.clone()));
     let supervisor = Supervisor::new(runner, events.clone(), logs.clone());

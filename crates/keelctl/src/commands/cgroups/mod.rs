@@ -20,7 +20,7 @@ use crate::cli::common::Node;
 use crate::cli::load::Cgroups;
 use crate::commands::containers::place;
 use crate::output::{print, table::Table};
-use crate::session::{Session, block};
+use crate::session::{Session, block, failed};
 pub use schema::PRESETS;
 use schema::Schema;
 use tree::Group;
@@ -69,6 +69,23 @@ pub fn run(command: &Node<Cgroups>, program: Program) -> Result<()> {
         }
         failures.into_result()
     })
+}
+
+/// Every preset of a node, one after the other, from one look at it.
+///
+/// # Errors
+/// The node does not answer, or sends something else.
+pub async fn overview(client: &Client) -> Result<String> {
+    let archive = archive(client).await.map_err(|status| failed(&status))?;
+    let names = names(client).await.unwrap_or_default();
+    let groups = tree::read(&archive[..]).context("read the control groups")?;
+    let tables = PRESETS.map(|preset| {
+        Ok(format!(
+            "{preset}\n{}\n",
+            render(&groups, &Schema::preset(preset)?, &names)?
+        ))
+    });
+    tables.into_iter().collect()
 }
 
 async fn archive(client: &Client) -> Result<Vec<u8>, Status> {

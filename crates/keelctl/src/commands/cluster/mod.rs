@@ -15,10 +15,11 @@ use provision::{Cluster as Found, Event};
 use crate::Program;
 use crate::cli::cluster::{Cluster, ClusterAction};
 use crate::cli::common::ClientFlags;
+use crate::cli::load::Support;
 use crate::commands::files::write_client_config;
-use crate::commands::{NotImplemented, client_config};
+use crate::commands::{NotImplemented, client_config, support};
 use crate::output::{note, paint::Paint, print, size, table::Table};
-use crate::session::block;
+use crate::session::{Session, block};
 
 /// Runs `cluster ACTION`.
 pub fn run(command: Cluster, program: Program) -> Result<()> {
@@ -53,19 +54,15 @@ pub fn run(command: Cluster, program: Program) -> Result<()> {
         } => {
             let provisioner = provisioner.as_deref();
             check_provisioner(provisioner.unwrap_or(NATIVE), "destroy")?;
-            if save_support_archive_path.is_some() {
-                return Err(NotImplemented {
-                    name: "cluster destroy --save-support-archive-path".to_owned(),
-                    instead: "--save-cluster-logs-archive-path saves the logs of the nodes",
-                }
-                .into());
-            }
             let known = provision::show(&state, &command.name);
             if let Ok(cluster) = &known {
                 check_is_of(cluster, provisioner)?;
             }
             if let (Some(path), Ok(cluster)) = (save_cluster_logs_archive_path, &known) {
                 save_logs(cluster, Path::new(&path)).with_context(|| format!("save logs in {path}"))?;
+            }
+            if let (Some(path), Ok(cluster)) = (save_support_archive_path, &known) {
+                save_support(cluster, &path, force, program)?;
             }
             match block(async { Ok(provision::destroy(&state, &command.name, &tell).await?) }) {
                 Ok(()) => {}
@@ -177,6 +174,30 @@ fn forget(cluster: &Found, program: Program) -> Result<()> {
         config.context = config.contexts.keys().next().cloned().unwrap_or_default();
     }
     write_client_config(&path, &config)
+}
+
+/// Collects a bundle for support from what still answers, before it is gone.
+fn save_support(cluster: &Found, path: &str, force: bool, program: Program) -> Result<()> {
+    let flags = ClientFlags {
+        nodes: cluster.nodes.iter().map(|node| node.address.to_string()).collect(),
+        context: Some(cluster.name.clone()),
+        ..ClientFlags::default()
+    };
+    let args = Support {
+        output: path.into(),
+        num_workers: cluster.nodes.len(),
+        verbose: false,
+        force: false,
+    };
+    let saved = block(async { support::save(&Session::open(&flags, program)?, &args).await });
+    match saved {
+        // What is there of nodes that do not answer any more was saved; they are to be destroyed anyway.
+        Err(error) if force || error.is::<support::Incomplete>() => {
+            note(&format!("{error:#}"));
+            Ok(())
+        }
+        saved => saved.context("save a bundle for support (the cluster is as it was)"),
+    }
 }
 
 fn save_logs(cluster: &Found, path: &Path) -> Result<()> {

@@ -55,7 +55,8 @@ async fn members(session: &Session) -> Result<()> {
         .map_err(|error| error.context("error getting members"))
 }
 
-fn members_table(answers: &[(String, Vec<EtcdMember>)]) -> String {
+/// Members as nodes know them, a line each.
+pub fn members_table(answers: &[(String, Vec<EtcdMember>)]) -> String {
     let mut table = Table::new(["NODE", "ID", "HOSTNAME", "PEER URLS", "CLIENT URLS", "LEARNER"]);
     for (node, members) in answers {
         for m in members {
@@ -90,7 +91,8 @@ async fn status(session: &Session) -> Result<()> {
         .map_err(|error| error.context("error getting status"))
 }
 
-fn status_table(answers: &[(String, Vec<EtcdMemberStatus>)]) -> String {
+/// The state of members, a line each.
+pub fn status_table(answers: &[(String, Vec<EtcdMemberStatus>)]) -> String {
     let mut table = Table::new([
         "NODE",
         "MEMBER",

@@ -18,8 +18,8 @@ use crate::cli::node::Get;
 use crate::output::{complain, note};
 use crate::session::{Session, Silent, block, failed};
 
-pub use print::Format;
-pub use types::Definition;
+pub use print::{Format, document};
+pub use types::{Definition, definitions};
 
 /// Runs `get`.
 pub fn run(command: &Node<Get>, program: Program) -> Result<()> {

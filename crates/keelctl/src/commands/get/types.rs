@@ -24,6 +24,8 @@ pub struct Definition {
     pub all_aliases: Vec<String>,
     /// Columns after VERSION.
     pub print_columns: Vec<Column>,
+    /// `sensitive` for a type that only administrators may read, else empty.
+    pub sensitivity: String,
 }
 
 /// A column of the table.
@@ -37,6 +39,11 @@ pub struct Column {
 }
 
 impl Definition {
+    /// Whether its resources hold secrets.
+    pub fn is_sensitive(&self) -> bool {
+        !self.sensitivity.is_empty()
+    }
+
     fn answers_to(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         self.resource_type.eq_ignore_ascii_case(&name)
