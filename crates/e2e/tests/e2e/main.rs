@@ -7,6 +7,7 @@ mod changes;
 mod cluster;
 mod command_line;
 mod crowds;
+mod dashboard;
 mod defaults;
 mod discovery;
 mod docker;
@@ -69,6 +70,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         defaults::tests(),
         outside::tests(),
         support::tests(),
+        dashboard::tests(),
         faults::tests(),
         changes::tests(),
         effects::tests(),

@@ -21,6 +21,14 @@ pub struct Cgroups {
     pub skip_cri_resolve: bool,
 }
 
+/// `dashboard`
+#[derive(Debug, Args)]
+pub struct Dashboard {
+    /// Time between two looks at a node
+    #[arg(short = 'd', long, default_value = "3s", value_parser = parse_duration)]
+    pub update_interval: Duration,
+}
+
 /// `netstat`
 #[derive(Debug, Default, Args)]
 pub struct Netstat {

@@ -58,6 +58,8 @@ pub enum Command {
     /// Copy a folder or file of a node
     #[command(visible_alias = "cp")]
     Copy(Node<files::Copy>),
+    /// Show a live overview of nodes
+    Dashboard(Node<load::Dashboard>),
     /// Print the kernel log
     Dmesg(Node<node::Dmesg>),
     /// Render the reference of all commands

@@ -42,12 +42,6 @@ pub const PENDING: &[Pending] = &[
         )
     },
     pending(
-        "dashboard",
-        "Show a live overview of nodes",
-        "-d, --update-interval",
-        "`service`, `memory`, `processes --watch`, `events` and `logs -f` show its parts",
-    ),
-    pending(
         "debug",
         "Run a debug container on a node",
         "--args, --namespace",

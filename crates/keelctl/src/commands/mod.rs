@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod comeback;
 pub mod containers;
 pub mod copy;
+pub mod dashboard;
 pub mod edit;
 pub mod etcd;
 pub mod events;
@@ -77,6 +78,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Config(command) => client_config::run(command, program),
         Command::Containers(command) => containers::run(&command, program),
         Command::Copy(command) => copy::copy(&command, program),
+        Command::Dashboard(command) => dashboard::run(&command, program),
         Command::Dmesg(command) => logs::dmesg(&command, program),
         Command::Docs(args) => match args.output {
             Some(path) => std::fs::write(&path, crate::reference::render()).with_context(|| format!("write {path}")),

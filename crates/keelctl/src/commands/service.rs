@@ -154,7 +154,8 @@ fn age(event: &ServiceEvent, now: SystemTime) -> String {
         .unwrap_or_default()
 }
 
-fn health(service: &ServiceInfo) -> &'static str {
+/// The health of a service in a word.
+pub fn health(service: &ServiceInfo) -> &'static str {
     match &service.health {
         Some(health) if !health.unknown && health.healthy => "OK",
         Some(health) if !health.unknown => "Fail",
