@@ -6,6 +6,7 @@ mod authorities;
 mod changes;
 mod cluster;
 mod command_line;
+mod conformance;
 mod crowds;
 mod dashboard;
 mod defaults;
@@ -71,6 +72,7 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         outside::tests(),
         support::tests(),
         dashboard::tests(),
+        conformance::tests(),
         faults::tests(),
         changes::tests(),
         effects::tests(),

@@ -1,11 +1,13 @@
 //! Arguments of commands about what a machine has besides its configuration: an installation, META, disks.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use crate::cli::common::ClientFlags;
 use crate::cli::node::Follow;
+use crate::commands::conformance::Mode;
 use crate::output::age::parse_duration;
 
 /// `upgrade`
@@ -109,6 +111,36 @@ pub enum WipeAction {
         /// FAST (only what tells what is on the disk) or ZEROES (all of it)
         #[arg(long, default_value = "FAST", ignore_case = true, value_parser = ["FAST", "ZEROES"])]
         method: String,
+    },
+}
+
+/// `conformance`
+#[derive(Debug, Args)]
+pub struct Conformance {
+    /// How to reach nodes.
+    #[command(flatten)]
+    pub client: ClientFlags,
+    /// What to run.
+    #[command(subcommand)]
+    pub command: ConformanceAction,
+}
+
+/// What `conformance` can run.
+#[derive(Debug, Subcommand)]
+pub enum ConformanceAction {
+    /// Run the conformance tests of Kubernetes
+    #[command(visible_alias = "k8s")]
+    Kubernetes {
+        /// Which tests
+        #[arg(long, value_enum, default_value = "fast")]
+        mode: Mode,
+        /// The tests' image, where it is not at its usual place (not in talosctl) [default:
+        /// registry.k8s.io/conformance, at the version of the cluster]
+        #[arg(long)]
+        image: Option<String>,
+        /// File for the results, a tar.gz (not in talosctl) [default: conformance-VERSION.tar.gz]
+        #[arg(short, long, value_name = "PATH")]
+        output: Option<PathBuf>,
     },
 }
 

@@ -52,6 +52,8 @@ pub enum Command {
     Completion(generate::Completion),
     /// Manage the client configuration file
     Config(ClientConfigCommand),
+    /// Run conformance tests
+    Conformance(machine::Conformance),
     /// List containers
     #[command(visible_alias = "c")]
     Containers(Node<node::Containers>),

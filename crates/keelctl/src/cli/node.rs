@@ -128,7 +128,7 @@ pub struct Health {
     /// Run the checks on a node instead of here
     #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub server: bool,
-    /// Run Kubernetes end-to-end tests too
+    /// Run the conformance tests of Kubernetes too (as `conformance kubernetes --mode fast`)
     #[arg(long)]
     pub run_e2e: bool,
     /// How long to wait

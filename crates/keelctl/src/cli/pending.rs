@@ -32,15 +32,6 @@ const SECURE_BOOT: &str = "a node in a container does not boot by itself, and th
 
 /// All of them. A command that gets built leaves this table in the same change.
 pub const PENDING: &[Pending] = &[
-    Pending {
-        aliases: &["k8s"],
-        ..pending(
-            "conformance kubernetes",
-            "Run the Kubernetes conformance tests",
-            "--mode",
-            "run them from outside with the kubeconfig that `kubeconfig` writes, as with hydrophone or sonobuoy",
-        )
-    },
     pending(
         "debug",
         "Run a debug container on a node",

@@ -8,6 +8,7 @@ pub mod cgroups;
 pub mod client_config;
 pub mod cluster;
 pub mod comeback;
+pub mod conformance;
 pub mod containers;
 pub mod copy;
 pub mod dashboard;
@@ -77,6 +78,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Completion(args) => completion(args.shell, program),
         Command::Config(command) => client_config::run(command, program),
         Command::Containers(command) => containers::run(&command, program),
+        Command::Conformance(command) => conformance::run(&command, program),
         Command::Copy(command) => copy::copy(&command, program),
         Command::Dashboard(command) => dashboard::run(&command, program),
         Command::Dmesg(command) => logs::dmesg(&command, program),

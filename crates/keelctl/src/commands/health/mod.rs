@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::Health;
-use crate::commands::NotImplemented;
+use crate::commands::conformance::{self, Mode};
 use crate::output::{note, paint::Paint};
 use crate::session::{Session, Target, block, failed};
 
@@ -28,9 +28,6 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Runs `health`.
 pub fn run(command: &Node<Health>, program: Program) -> Result<()> {
     let args = &command.args;
-    if args.run_e2e {
-        return Err(NotImplemented::new("health --run-e2e").into());
-    }
     let mut nodes = Nodes {
         control_planes: args.control_plane_nodes.clone(),
         workers: args.worker_nodes.clone(),
@@ -40,7 +37,11 @@ pub fn run(command: &Node<Health>, program: Program) -> Result<()> {
         let session = Session::open(&command.client, program)?;
         let target = session.single("health")?;
         let endpoint = args.k8s_endpoint.clone();
-        check(target, nodes, endpoint, args.wait_timeout, args.server, Scope::Cluster).await
+        check(target, nodes, endpoint, args.wait_timeout, args.server, Scope::Cluster).await?;
+        if args.run_e2e {
+            conformance::execute(target, Mode::Fast, None, None).await?;
+        }
+        Ok(())
     })
 }
 
