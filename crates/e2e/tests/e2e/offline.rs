@@ -1,10 +1,14 @@
 //! What needs no cluster: generating, patching and checking configuration.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::program::{Program, dist};
 use e2e::run::Test;
+use e2e::running::Running;
 use e2e::site::{folder, keelctl_in};
 use e2e::tests;
 
@@ -18,6 +22,7 @@ pub fn tests() -> Vec<Test<()>> {
         manifests_get_access_to_the_machine_api,
         images_of_a_release_are_listed,
         output_to_a_closed_pipe_is_no_error,
+        a_cache_of_images_is_made_and_served,
     ]
 }
 
@@ -203,5 +208,77 @@ fn output_to_a_closed_pipe_is_no_error((): &()) -> Result<()> {
     let output = child.wait_with_output()?;
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(!stderr.contains("panicked"), "{stderr}");
+    Ok(())
+}
+
+/// Serves a folder of images, and gives the address.
+fn serve(keelctl: &Program, cache: &str) -> Result<(Running, String)> {
+    let mut server = Running::start(keelctl.command(&[
+        "image",
+        "cache-serve",
+        "--image-cache-path",
+        cache,
+        "--address",
+        "127.0.0.1:0",
+        "--mirror",
+        "ghcr.io",
+    ]))?;
+    // It listens before it says so.
+    let line = server.line_with("url: http://", Duration::from_secs(60))?;
+    let address = line.rsplit('/').next().context("no address")?.to_owned();
+    Ok((server, address))
+}
+
+/// What a server answers to a request without TLS.
+fn get(address: &str, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").context("no end of the head")?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+    Ok(body.to_owned())
+}
+
+fn a_cache_of_images_is_made_and_served((): &()) -> Result<()> {
+    let images = dist().join("images");
+    if !images.join("index.json").exists() {
+        println!("skipped: {} is not there", images.display());
+        return Ok(());
+    }
+    let home = folder()?;
+    let keelctl = keelctl_in(home.path());
+    let path = |name: &str| home.path().join(name).to_string_lossy().into_owned();
+    let first = path("first");
+    let (server, address) = serve(&keelctl, &images.to_string_lossy())?;
+    let image = format!("{address}/ghcr.io/keelson/test:v1");
+    let create = |folder: &str, image: &str| {
+        keelctl.run(&[
+            "image",
+            "cache-create",
+            "--insecure",
+            "--image-cache-path",
+            folder,
+            "--images",
+            image,
+        ])
+    };
+    create(&first, &image)?.output()?;
+    // What is there is not added to unless told.
+    let refusal = create(&first, &image)?.refusal()?;
+    ensure!(refusal.contains("--force"), "{refusal}");
+    let missing = create(&path("none"), &format!("{address}/ghcr.io/keelson/test:v0"))?.refusal()?;
+    ensure!(missing.contains("404"), "{missing}");
+    drop(server);
+    // Nodes ask the copy as they would ask its origin: by name, and then by digest.
+    let (_server, served) = serve(&keelctl, &first)?;
+    let get = |what: &str| get(&served, &format!("/v2/ghcr.io/keelson/test/{what}?ns={address}"));
+    let manifest: serde_json::Value = serde_json::from_str(&get("manifests/v1")?)?;
+    let layer = manifest["layers"][0]["digest"].as_str().context("no layer")?;
+    get(&format!("blobs/{layer}"))?;
     Ok(())
 }

@@ -14,6 +14,7 @@
 
 mod auth;
 mod http_client;
+mod mirror;
 mod store;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::Auth;
+pub use mirror::Copying;
 pub use store::Pulled;
 
 use crate::digest::Digest;

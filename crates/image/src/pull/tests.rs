@@ -233,3 +233,54 @@ fn upstream_comes_after_mirrors_unless_it_is_to_be_skipped() {
     );
     assert_eq!(urls(&puller), ["http://m"]);
 }
+
+#[tokio::test]
+async fn an_image_is_copied_as_it_is_and_what_was_kept_is_not_fetched_again() {
+    let (from, to, kept) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let layout = Layout::create(from.path()).unwrap();
+    put_image(&layout, "example.com/app:v1", "new");
+    let (url, cancel) = serve_layout(&layout).await;
+    let puller = puller(vec![Endpoint::new(url)]);
+    let copying = |kept: &Layout| Copying {
+        kept: Some(kept.clone()),
+        signatures: true,
+        ..Copying::default()
+    };
+    let (copy, store) = (Layout::create(to.path()).unwrap(), Layout::create(kept.path()).unwrap());
+    let digest = puller
+        .copy("example.com/app:v1", &copy, &copying(&store), &|_| {})
+        .await
+        .unwrap();
+    let copied = copy.find("example.com/app:v1").unwrap().unwrap();
+    assert_eq!(copied.digest, digest);
+    assert_eq!(
+        copied.digest,
+        layout.find("example.com/app:v1").unwrap().unwrap().digest
+    );
+    let manifest: Manifest = serde_json::from_slice(&copy.read(&digest).unwrap()).unwrap();
+    for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+        assert_eq!(Digest::of(&copy.read(&blob.digest).unwrap()), blob.digest);
+        // A registry that lost its blobs is not asked for them.
+        std::fs::remove_file(layout.blob_path(&blob.digest)).unwrap();
+    }
+    let again = tempfile::tempdir().unwrap();
+    let again = Layout::create(again.path()).unwrap();
+    puller
+        .copy("example.com/app:v1", &again, &copying(&store), &|_| {})
+        .await
+        .unwrap();
+    // A damaged one is found, and not there the next time.
+    let layer = store.blob_path(&manifest.layers[0].digest);
+    std::fs::write(&layer, "x").unwrap();
+    std::fs::remove_file(again.blob_path(&manifest.layers[0].digest)).unwrap();
+    let copied = puller
+        .copy("example.com/app:v1", &again, &copying(&store), &|_| {})
+        .await;
+    assert!(copied.unwrap_err().to_string().contains("damaged") || !layer.exists());
+    assert!(!layer.exists());
+    cancel.cancel();
+}

@@ -27,6 +27,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -100,6 +101,17 @@ impl Registry {
 
 /// Serves until `cancel`; then connections in progress are dropped.
 pub async fn serve(listener: TcpListener, registry: Registry, cancel: CancellationToken) -> std::io::Result<()> {
+    serve_with(listener, registry, None, cancel).await
+}
+
+/// The same over TLS, if `tls` says with which certificate.
+pub async fn serve_with(
+    listener: TcpListener,
+    registry: Registry,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    cancel: CancellationToken,
+) -> std::io::Result<()> {
+    let acceptor = tls.map(tokio_rustls::TlsAcceptor::from);
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -119,26 +131,38 @@ pub async fn serve(listener: TcpListener, registry: Registry, cancel: Cancellati
                 }
             },
         };
-        let registry = registry.clone();
+        let (registry, acceptor) = (registry.clone(), acceptor.clone());
         connections.spawn(async move {
             let _permit = permit;
             let _ = stream.set_nodelay(true);
-            let service = service_fn(move |request: hyper::Request<Incoming>| {
-                let registry = registry.clone();
-                async move { Ok::<_, std::convert::Infallible>(route::answer(&registry, request).await) }
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "registry: connection ended");
+            let Some(acceptor) = acceptor else {
+                return connection(stream, registry).await;
+            };
+            match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => connection(stream, registry).await,
+                Ok(Err(error)) => tracing::debug!(%error, "registry: handshake failed"),
+                Err(_) => tracing::debug!("registry: handshake took too long"),
             }
         });
     }
     connections.shutdown().await;
     Ok(())
+}
+
+/// Answers what comes over a connection, until it ends.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, registry: Registry) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let registry = registry.clone();
+        async move { Ok::<_, std::convert::Infallible>(route::answer(&registry, request).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "registry: connection ended");
+    }
 }
 
 #[cfg(test)]

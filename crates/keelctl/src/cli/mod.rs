@@ -423,7 +423,6 @@ mod tests {
     fn what_is_not_built_yet_is_known_with_any_flags() {
         for (line, name) in [
             ("keelctl debug nginx --args x", "debug"),
-            ("keelctl image cache-create --images x", "image cache-create"),
             ("keelctl gen secureboot uki", "gen secureboot uki"),
         ] {
             assert!(

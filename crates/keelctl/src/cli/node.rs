@@ -174,6 +174,10 @@ pub enum ImageAction {
         #[arg(long)]
         locked: bool,
     },
+    /// Copy images from their registries into a folder
+    CacheCreate(CacheCreate),
+    /// Serve a folder of images as a registry
+    CacheServe(CacheServe),
     /// List images of a node
     #[command(visible_aliases = ["l", "ls"])]
     List,
@@ -205,6 +209,55 @@ pub enum ImageAction {
         #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
         overlays: bool,
     },
+}
+
+/// `image cache-create`
+#[derive(Debug, Args)]
+pub struct CacheCreate {
+    /// The images, comma separated or repeated
+    #[arg(long, value_delimiter = ',')]
+    pub images: Vec<String>,
+    /// Folder of the cache
+    #[arg(long, value_name = "PATH")]
+    pub image_cache_path: PathBuf,
+    /// Folder in which layers are kept, so that other caches need not fetch them again
+    #[arg(long, value_name = "PATH")]
+    pub image_layer_cache_path: Option<PathBuf>,
+    /// Platforms of which images are copied
+    #[arg(long, value_delimiter = ',', default_value = "linux/amd64")]
+    pub platform: Vec<String>,
+    /// How the folder is laid out: oci (flat is not there)
+    #[arg(long, default_value = "oci", value_parser = ["oci", "flat"])]
+    pub layout: String,
+    /// The signatures of images by cosign too
+    #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub cosign_signatures: bool,
+    /// Add to a folder that is not empty
+    #[arg(long)]
+    pub force: bool,
+    /// Ask registries without TLS first
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// `image cache-serve`
+#[derive(Debug, Args)]
+pub struct CacheServe {
+    /// Address and port to listen on
+    #[arg(long, default_value = "127.0.0.1:3172")]
+    pub address: String,
+    /// Folder of the cache
+    #[arg(long, value_name = "PATH")]
+    pub image_cache_path: PathBuf,
+    /// Registries to stand in for, in the patch that is printed
+    #[arg(long, value_delimiter = ',', default_value = "docker.io,ghcr.io,registry.k8s.io")]
+    pub mirror: Vec<String>,
+    /// Certificate to serve with; without one there is no TLS
+    #[arg(long, value_name = "PATH")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "PATH")]
+    pub tls_key_file: Option<PathBuf>,
 }
 
 /// Versions of the images of a Kubernetes cluster; each with or without `v`.

@@ -56,18 +56,6 @@ pub const PENDING: &[Pending] = &[
         "--common-name, -o, --output",
         SECURE_BOOT,
     ),
-    pending(
-        "image cache-create",
-        "Make a cache of images",
-        "--cosign-signatures, --force, --image-cache-path, --image-layer-cache-path, --images, --insecure, --layout, --platform",
-        "fill a registry with the images that `image k8s-bundle` lists, and name it with --registry-mirror (or machine.registries.mirrors)",
-    ),
-    pending(
-        "image cache-serve",
-        "Serve a cache of images",
-        "--address, --image-cache-path, --mirror, --tls-cert-file, --tls-key-file",
-        "name any registry with --registry-mirror (or machine.registries.mirrors); a local cluster serves its own images already",
-    ),
 ];
 
 /// Commands that ask nodes for what a node in a container refuses, and says why. They are built, and wait for nodes on

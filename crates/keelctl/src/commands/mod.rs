@@ -22,6 +22,7 @@ pub mod gen_keys;
 pub mod get;
 pub mod health;
 pub mod image_build;
+pub mod image_cache;
 pub mod images;
 pub mod inject;
 pub mod inspect;
@@ -77,8 +78,8 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Cluster(command) => cluster::run(command, program),
         Command::Completion(args) => completion(args.shell, program),
         Command::Config(command) => client_config::run(command, program),
-        Command::Containers(command) => containers::run(&command, program),
         Command::Conformance(command) => conformance::run(&command, program),
+        Command::Containers(command) => containers::run(&command, program),
         Command::Copy(command) => copy::copy(&command, program),
         Command::Dashboard(command) => dashboard::run(&command, program),
         Command::Dmesg(command) => logs::dmesg(&command, program),
@@ -144,6 +145,8 @@ fn image(command: &Image, program: Program) -> Result<()> {
             output: output.clone(),
             locked: *locked,
         }),
+        ImageAction::CacheCreate(args) => image_cache::create(args),
+        ImageAction::CacheServe(args) => image_cache::serve(args),
         ImageAction::List => images::list(&command.client, program, namespace),
         ImageAction::Pull { image } => images::pull(&command.client, program, image, namespace),
         ImageAction::Remove { image } => images::remove(&command.client, program, image, namespace),
