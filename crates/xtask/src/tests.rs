@@ -17,7 +17,8 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     ui.heading("testing");
     ui.loud("unit and integration tests", || {
         let mut cargo = host::cargo();
-        cargo.args(["test", "--workspace", "--locked", "--quiet"]);
+        // All that fails is shown, not only the first.
+        cargo.args(["test", "--workspace", "--locked", "--quiet", "--no-fail-fast"]);
         if has_e2e() {
             cargo.args(["--exclude", E2E]);
         }
