@@ -126,7 +126,7 @@ fn transport(layer4: &NfTablesLayer4Match) -> String {
         parts.push(ports("dport", &destination.ranges));
     }
     if parts.is_empty() {
-        // By number: the node has no file of protocols' names.
+        // By number, which no file of names has to know.
         parts.push(format!("meta l4proto {}", layer4.protocol.number()));
     }
     parts.join(" ")

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         core_dns_runs,
         a_deployment_runs_on_both_nodes,
         a_service_is_reached_by_name_from_the_other_node,
+        services_are_reached_after_kube_proxy_restarted,
         exec_and_logs_work,
         port_forward_works,
         a_node_port_answers_on_every_node,
@@ -127,6 +128,26 @@ fn a_service_is_reached_by_name_from_the_other_node(c: &Cluster) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+fn services_are_reached_after_kube_proxy_restarted(c: &Cluster) -> Result<()> {
+    let proxies = ["-n", "kube-system", "rollout"];
+    c.kubectl
+        .output(&[&proxies[..], &["restart", "daemonset/kube-proxy"]].concat())?;
+    let done = ["status", "daemonset/kube-proxy", "--timeout=180s"];
+    c.kubectl.output(&[&proxies[..], &done].concat())?;
+    // One that is new is reached when the new kube-proxy has done its first work; then the old one is looked at.
+    let service = "{apiVersion: v1, kind: Service, metadata: {name: later}, spec: {selector: {app: web}, ports: \
+                   [{port: 80, targetPort: 8080}]}}";
+    c.kubectl.run_with_input(&["apply", "-f", "-"], service)?.output()?;
+    for from in web_pods(c)? {
+        eventually("the new service to be reached", Duration::from_secs(120), || {
+            let url = "http://later.default.svc.cluster.local/";
+            c.kubectl.output(&["exec", &from, "--", "/test", "dial", url])
+        })?;
+    }
+    c.kubectl.output(&["delete", "service", "later"])?;
+    a_service_is_reached_by_name_from_the_other_node(c)
 }
 
 fn exec_and_logs_work(c: &Cluster) -> Result<()> {
