@@ -14,14 +14,14 @@ use tokio::net::TcpStream;
 
 use super::Endpoint;
 use super::auth::{Auth, Challenge, encode};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::oci::Descriptor;
 use crate::reference::ImageRef;
 
 /// How long connecting to one address, TLS included, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may be silent before an answer or in the middle of a body.
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many redirects are followed.
 const MAX_REDIRECTS: usize = 5;
 /// Largest token answer read.
@@ -114,8 +114,18 @@ impl Client {
         Ok((read_all(response.into_body(), limit).await?, kind))
     }
 
+    /// A blob as it comes, checked on its way.
+    pub(crate) async fn read<'a>(&self, blob: &'a Descriptor) -> Result<BlobReader<'a>, RequestError> {
+        Ok(BlobReader {
+            blob,
+            body: self.blob(&blob.digest).await?,
+            hasher: Hasher::default(),
+            size: 0,
+        })
+    }
+
     /// A blob's body; the caller checks the digest.
-    pub(crate) async fn blob(&self, digest: &Digest) -> Result<Incoming, RequestError> {
+    async fn blob(&self, digest: &Digest) -> Result<Incoming, RequestError> {
         Ok(self.get(&self.url(&format!("blobs/{digest}")), None).await?.into_body())
     }
 
@@ -281,6 +291,40 @@ async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Req
     let message = value.pointer("/errors/0/message").and_then(|m| m.as_str());
     let detail = message.map(|message| format!(": {message}")).unwrap_or_default();
     Err(RequestError::Status { status, detail })
+}
+
+/// A blob that is being read: no longer than announced, and with its digest, or an error.
+pub(crate) struct BlobReader<'a> {
+    blob: &'a Descriptor,
+    body: Incoming,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl BlobReader<'_> {
+    /// The next piece; none at the end, when all of it was right.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, RequestError> {
+        let digest = &self.blob.digest;
+        loop {
+            let frame = tokio::time::timeout(IDLE_TIMEOUT, self.body.frame())
+                .await
+                .map_err(|_| RequestError::Silent)?;
+            let Some(frame) = frame else { break };
+            let Ok(data) = frame?.into_data() else { continue };
+            self.size += data.len() as u64;
+            if self.size > self.blob.size {
+                return Err(RequestError::Answer(format!("blob {digest} is larger than announced")));
+            }
+            self.hasher.update(&data);
+            return Ok(Some(data));
+        }
+        let got = std::mem::take(&mut self.hasher).finish();
+        if got == *digest {
+            Ok(None)
+        } else {
+            Err(RequestError::Answer(format!("blob {digest} came with digest {got}")))
+        }
+    }
 }
 
 async fn read_all(body: Incoming, limit: u64) -> Result<Bytes, RequestError> {

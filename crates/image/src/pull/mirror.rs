@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
-use http_body_util::BodyExt as _;
 
-use super::http_client::{Client, IDLE_TIMEOUT, RequestError};
+use super::http_client::{Client, RequestError};
 use super::{Failure, MAX_MANIFEST, Progress, PullError, Puller};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::oci::{Descriptor, Index, Layout, LayoutError, Manifest, Platform, media_type};
 use crate::reference::ImageRef;
 
@@ -210,27 +209,10 @@ impl Job<'_> {
                 source,
             })
         };
-        let mut body = self.client.blob(&blob.digest).await?;
+        let mut coming = self.client.read(blob).await?;
         let mut file = tempfile::NamedTempFile::new_in(layout.root()).map_err(here)?;
-        let (mut hasher, mut size) = (Hasher::default(), 0u64);
-        loop {
-            let frame = tokio::time::timeout(IDLE_TIMEOUT, body.frame())
-                .await
-                .map_err(|_| RequestError::Silent)?;
-            let Some(frame) = frame else { break };
-            let Ok(data) = frame.map_err(RequestError::from)?.into_data() else {
-                continue;
-            };
-            size += data.len() as u64;
-            if size > blob.size {
-                return Err(RequestError::Answer(format!("blob {} is larger than announced", blob.digest)).into());
-            }
-            hasher.update(&data);
+        while let Some(data) = coming.next().await? {
             file.write_all(&data).map_err(here)?;
-        }
-        let got = hasher.finish();
-        if got != blob.digest {
-            return Err(RequestError::Answer(format!("blob {} came with digest {got}", blob.digest)).into());
         }
         file.as_file().sync_all().map_err(here)?;
         let path = file.into_temp_path();

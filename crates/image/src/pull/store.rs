@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
-use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 
-use super::http_client::{Client, IDLE_TIMEOUT, RequestError};
+use super::http_client::{Client, RequestError};
 use super::{Failure, Progress, PullError};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::oci::{Descriptor, ImageConfig, ImageDocument, Manifest};
 use crate::unpack::{self, Unpacker};
 
@@ -170,35 +169,12 @@ async fn download(
 ) -> Result<(), RequestError> {
     use tokio::io::AsyncWriteExt;
     let failed = |e: io::Error| RequestError::Answer(format!("write {}: {e}", path.display()));
-    let mut body = client.blob(&layer.digest).await?;
+    let mut blob = client.read(layer).await?;
     let file = tokio::fs::File::create(path).await.map_err(failed)?;
     let mut file = tokio::io::BufWriter::with_capacity(1 << 20, file);
-    let (mut hasher, mut size) = (Hasher::default(), 0u64);
-    loop {
-        let frame = tokio::time::timeout(IDLE_TIMEOUT, body.frame())
-            .await
-            .map_err(|_| RequestError::Silent)?;
-        let Some(frame) = frame else { break };
-        let Ok(data) = frame?.into_data() else { continue };
-        size += data.len() as u64;
-        if size > layer.size {
-            return Err(RequestError::Answer(format!(
-                "layer {} is larger than announced",
-                layer.digest
-            )));
-        }
-        hasher.update(&data);
+    while let Some(data) = blob.next().await? {
         file.write_all(&data).await.map_err(failed)?;
         arrived(data.len() as u64);
     }
-    file.flush().await.map_err(failed)?;
-    let got = hasher.finish();
-    if got == layer.digest {
-        Ok(())
-    } else {
-        Err(RequestError::Answer(format!(
-            "layer {} came with digest {got}",
-            layer.digest
-        )))
-    }
+    file.flush().await.map_err(failed)
 }
