@@ -98,9 +98,6 @@ fn host_and_port(url: &str) -> (String, String) {
     }
 }
 
-/// Stands for the value of a header, which may be a secret; who fetches reads it from the configuration.
-const HIDDEN: &str = "**REDACTED**";
-
 /// The manifests that the configuration brings, in full or by URL.
 pub fn extra(config: One<MachineConfig>) -> anyhow::Result<Outputs<ExtraManifestsConfig>> {
     let Some(config) = control_plane(&config)? else {
@@ -120,7 +117,12 @@ pub fn extra(config: One<MachineConfig>) -> anyhow::Result<Outputs<ExtraManifest
     let external = manifests.external.iter().map(|m| ExtraManifest {
         name: m.name.clone(),
         url: m.url.clone(),
-        extra_headers: m.headers.keys().map(|name| (name.clone(), HIDDEN.to_owned())).collect(),
+        // A value may be a secret; who fetches reads it from the configuration.
+        extra_headers: m
+            .headers
+            .keys()
+            .map(|name| (name.clone(), pki::REDACTED.to_owned()))
+            .collect(),
         priority: "99".to_owned(),
         ..ExtraManifest::default()
     });
