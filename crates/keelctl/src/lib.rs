@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod commands;
 pub mod defaults;
+mod interruption;
 pub mod output;
 mod quorum;
 pub mod reference;

@@ -13,8 +13,9 @@ use pki::{CertAndKey, Secret, tls};
 use tokio::net::TcpListener;
 
 use crate::cli::node::{CacheCreate, CacheServe};
+use crate::interruption::unless_interrupted;
 use crate::output::{note, print};
-use crate::session::{Interrupted, block};
+use crate::session::block;
 
 /// Where the certificates of public authorities are, on the usual systems.
 const ROOTS: [&str; 3] = [
@@ -24,8 +25,6 @@ const ROOTS: [&str; 3] = [
 ];
 /// The layout that is written; others are read by machines with disks.
 const OCI: &str = "oci";
-/// Number of the signal of an interrupt key.
-const SIGINT: i32 = 2;
 
 /// Runs `image cache-create`.
 pub fn create(args: &CacheCreate) -> Result<()> {
@@ -51,12 +50,9 @@ pub fn create(args: &CacheCreate) -> Result<()> {
         kept,
     };
     let puller = puller(&args.images, args.insecure)?;
-    block(async {
+    block(unless_interrupted(async {
         for image in &args.images {
-            let copied = tokio::select! {
-                copied = puller.copy(image, &layout, &copying, &|_| {}) => copied?,
-                _ = tokio::signal::ctrl_c() => return Err(Interrupted::by(SIGINT).into()),
-            };
+            let copied = puller.copy(image, &layout, &copying, &|_| {}).await?;
             note(&format!("{image}: {copied}"));
         }
         note(&format!(
@@ -65,7 +61,7 @@ pub fn create(args: &CacheCreate) -> Result<()> {
             layout.index()?.manifests.len()
         ));
         Ok(())
-    })
+    }))
 }
 
 fn platform(text: &str) -> Result<Platform> {
@@ -133,10 +129,8 @@ pub fn serve(args: &CacheServe) -> Result<()> {
         let address = listener.local_addr().context("find the address")?;
         print(&patch(address, tls.is_some(), &args.mirror))?;
         note(&format!("serving {} on {address}", folder.display()));
-        tokio::select! {
-            served = serve_with(listener, registry, tls, tokio_util::sync::CancellationToken::new()) => Ok(served?),
-            _ = tokio::signal::ctrl_c() => Err(Interrupted::by(SIGINT).into()),
-        }
+        let cancel = tokio_util::sync::CancellationToken::new();
+        unless_interrupted(async { Ok(serve_with(listener, registry, tls, cancel).await?) }).await
     })
 }
 

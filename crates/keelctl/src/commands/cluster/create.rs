@@ -14,7 +14,7 @@ use provision::{
 };
 use tonic::Code;
 
-use super::unfinished::{Creation, Ending, Stage};
+use super::unfinished::{Creation, Stage};
 use super::{DOCKER, dist, tell};
 use crate::Program;
 use crate::cli::cluster::Create;
@@ -22,6 +22,7 @@ use crate::cli::common::ClientFlags;
 use crate::commands::files::write_client_config;
 use crate::commands::health::{self, Nodes, Scope};
 use crate::commands::{client_config, kubeconfig};
+use crate::interruption::unless_interrupted;
 use crate::output::note;
 use crate::quorum;
 use crate::session::{Target, block, failed};
@@ -50,17 +51,11 @@ pub fn run(name: &str, state: PathBuf, args: &Create, program: Program) -> Resul
     let (controlplanes, workers) = (addresses(Role::ControlPlane), addresses(Role::Worker));
     quorum::warn(controlplanes.len());
     let creation = Creation::begin(name, &state, program);
-    let done = block(async {
-        let mut ending = Ending::listen()?;
-        let nodes = Nodes {
-            control_planes: controlplanes,
-            workers,
-        };
-        tokio::select! {
-            result = make(plan, generated, nodes, args, &creation) => result,
-            interrupted = ending.asked() => Err(interrupted.into()),
-        }
-    });
+    let nodes = Nodes {
+        control_planes: controlplanes,
+        workers,
+    };
+    let done = block(unless_interrupted(make(plan, generated, nodes, args, &creation)));
     done.map_err(|error| creation.failed(error))
 }
 

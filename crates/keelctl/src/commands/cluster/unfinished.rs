@@ -3,9 +3,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
 use provision::Cluster as Found;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Program;
 use crate::output::{complain, note};
@@ -34,32 +32,6 @@ impl Stage {
             Self::Health => &["health", "kubeconfig"],
             Self::Kubeconfig => &["kubeconfig"],
         }
-    }
-}
-
-/// The signals by which a person or a program ends a command.
-pub struct Ending {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Ending {
-    /// From now on the signals do not end the process by themselves.
-    pub fn listen() -> Result<Self> {
-        let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    /// Waits for one of them.
-    pub async fn asked(&mut self) -> Interrupted {
-        let kind = tokio::select! {
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-            _ = self.terminate.recv() => SignalKind::terminate(),
-        };
-        Interrupted::by(kind.as_raw_value())
     }
 }
 

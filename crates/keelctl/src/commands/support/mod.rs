@@ -20,14 +20,13 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::load::Support;
+use crate::interruption::unless_interrupted;
 use crate::output::{note, size};
-use crate::session::{Interrupted, Session, Target, block};
+use crate::session::{Session, Target, block};
 use bundle::{Bundle, Spool};
 use node::plain;
 use scrub::Needles;
 
-/// Number of the signal of an interrupt key.
-const SIGINT: i32 = 2;
 /// Folder of what is about the whole cluster.
 const CLUSTER: &str = "cluster";
 
@@ -50,10 +49,7 @@ pub fn run(command: &Node<Support>, program: Program) -> Result<()> {
 /// Nothing was written; or it was, and a node or Kubernetes is missing in it ([`Incomplete`]).
 pub async fn save(session: &Session, args: &Support) -> Result<()> {
     let bundle = Bundle::create(&args.output, args.force)?;
-    tokio::select! {
-        saved = collect(session, args, bundle) => saved,
-        _ = tokio::signal::ctrl_c() => Err(Interrupted::by(SIGINT).into()),
-    }
+    unless_interrupted(collect(session, args, bundle)).await
 }
 
 async fn collect(session: &Session, args: &Support, bundle: Bundle) -> Result<()> {

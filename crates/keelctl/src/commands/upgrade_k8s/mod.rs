@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use config::change;
+use pki::REDACTED;
 
 use self::component::Component;
 use self::execute::{Limits, Progress};
@@ -27,12 +28,9 @@ use self::version::Version;
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::upgrade_k8s::UpgradeK8s;
-use crate::commands::cluster::unfinished::Ending;
+use crate::interruption::unless_interrupted;
 use crate::output::{complain, note, print};
 use crate::session::{Interrupted, Session, Silent, block};
-
-/// Stands for secrets in what is shown.
-const HIDDEN: &str = "**REDACTED**";
 
 /// Runs `upgrade-k8s`.
 pub fn run(command: &Node<UpgradeK8s>, program: Program) -> Result<()> {
@@ -129,7 +127,7 @@ async fn dry_run(cluster: &Live<'_>, plan: &Plan) -> Result<String> {
         for change in changes.iter().filter(|change| change.is_one()) {
             let node = plan.nodes.get(change.node).context("the plan has no such node")?;
             let new = change.component.with_image(&node.config, &change.to)?;
-            let difference = change::diff(&node.config.redacted(HIDDEN), &new.redacted(HIDDEN));
+            let difference = change::diff(&node.config.redacted(REDACTED), &new.redacted(REDACTED));
             let header = format!("--- {} machineconfig\n+++ {} machineconfig", node.name, node.name);
             text.push_str(&difference.replacen("--- a\n+++ b", &header, 1));
         }
@@ -139,12 +137,8 @@ async fn dry_run(cluster: &Live<'_>, plan: &Plan) -> Result<String> {
 }
 
 async fn upgrade(cluster: &Live<'_>, plan: &Plan, well: Duration, program: Program) -> Result<()> {
-    let mut ending = Ending::listen()?;
     let progress = Progress::default();
-    let ended = tokio::select! {
-        ended = execute::run(cluster, plan, Limits::new(well), &progress) => ended,
-        interrupted = ending.asked() => Err(interrupted.into()),
-    };
+    let ended = unless_interrupted(execute::run(cluster, plan, Limits::new(well), &progress)).await;
     let error = match ended {
         Ok(true) => {
             note(&format!("Kubernetes is {} now", plan.to));
