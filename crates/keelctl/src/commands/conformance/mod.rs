@@ -18,8 +18,9 @@ use tokio::time::sleep;
 use crate::Program;
 use crate::cli::machine::{Conformance, ConformanceAction};
 use crate::commands::{files, kubeconfig};
+use crate::interruption::unless_interrupted;
 use crate::output::{note, print_bytes};
-use crate::session::{Interrupted, Session, Target, block, failed};
+use crate::session::{Session, Target, block, failed};
 pub use objects::Mode;
 use objects::{CONTAINER, NAME, Progress};
 
@@ -35,8 +36,6 @@ const ATTEMPTS: u32 = 3;
 const START: Duration = Duration::from_secs(15 * 60);
 /// How long removing everything may take.
 const CLEANING: Duration = Duration::from_secs(120);
-/// Number of the signal of an interrupt key.
-const SIGINT: i32 = 2;
 
 /// Runs `conformance`.
 pub fn run(command: &Conformance, program: Program) -> Result<()> {
@@ -61,17 +60,18 @@ pub async fn execute(target: &Target, mode: Mode, image: Option<&str>, output: O
         Path::to_owned,
     );
     files::check_overwrite(&output, false).context("choose another file for the results (-o)")?;
-    set_up(&client).await?;
+    claim(&client).await?;
     let run = Run {
         client: &client,
         target,
         image: &image,
         output: &output,
     };
-    let ended = tokio::select! {
-        ended = run.pod(mode) => ended,
-        _ = tokio::signal::ctrl_c() => Err(Interrupted::by(SIGINT).into()),
-    };
+    let ended = unless_interrupted(async {
+        set_up(&client).await?;
+        run.pod(mode).await
+    })
+    .await;
     note("removing what was made for the tests");
     match (ended, clean_up(&client).await) {
         (Ok(()), cleaned) => cleaned,
@@ -93,18 +93,27 @@ async fn version(client: &Client) -> Result<String> {
     Ok(version.split('+').next().unwrap_or(version).to_owned())
 }
 
+/// Makes the namespace of a run. What is there already belongs to somebody else, and is left alone.
+async fn claim(client: &Client) -> Result<()> {
+    let namespace = &objects::surroundings()[0];
+    match client.create(&resources::NAMESPACES, None, namespace).await {
+        Err(k8s::Error::AlreadyExists { .. }) => bail!(
+            "there is a namespace {NAME} already: another run goes on, or was killed; \
+             wait for it, or remove it: kubectl delete namespace {NAME}"
+        ),
+        made => made.map(drop).context("make the namespace for the tests"),
+    }
+}
+
+/// Makes what else the tests need.
 async fn set_up(client: &Client) -> Result<()> {
-    for object in objects::surroundings() {
-        let (kind, name) = client.address(&object).await?;
+    for object in &objects::surroundings()[1..] {
+        let (kind, name) = client.address(object).await?;
         let namespace = object["metadata"]["namespace"].as_str();
-        match client.create(&kind, namespace, &object).await {
-            Err(k8s::Error::AlreadyExists { .. }) if object["kind"] == "Namespace" => bail!(
-                "there is a namespace {name} already: another run goes on, or was killed; \
-                 wait for it, or remove it: kubectl delete namespace {name}"
-            ),
+        match client.create(&kind, namespace, object).await {
             Err(k8s::Error::AlreadyExists { .. }) => {}
-            created => {
-                created.with_context(|| format!("make the {} {name} for the tests", kind.kind))?;
+            made => {
+                made.with_context(|| format!("make the {} {name} for the tests", kind.kind))?;
             }
         }
     }
