@@ -1,6 +1,6 @@
 //! The bridge of a cluster and the cables of its nodes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use sys::net::{Namespace, Netlink};
@@ -13,6 +13,13 @@ use crate::state::{ClusterState, NodeState};
 
 /// The node's link inside its network namespace.
 const NODE_LINK: &str = "eth0";
+
+/// The hardware address of who has an address in a cluster's network: a locally administered one, always the same. A
+/// machine that restarts keeps its own too; its neighbours would send to the old one otherwise, for half a minute.
+fn hardware_address(address: Ipv4Addr) -> [u8; 6] {
+    let [a, b, c, d] = address.octets();
+    [0x02, 0x4b, a, b, c, d]
+}
 
 /// Makes the cluster's network, if it is free.
 pub(crate) async fn make(net: &Netlink, names: &Names, subnet: Subnet, mtu: u32, state_dir: &Path) -> Result<()> {
@@ -57,6 +64,8 @@ pub(crate) async fn make_bridge(net: &Netlink, names: &Names, subnet: Subnet, mt
         net.add_bridge(&bridge).await?;
     }
     net.set_mtu(&bridge, mtu).await?;
+    net.set_hardware_address(&bridge, hardware_address(subnet.gateway()))
+        .await?;
     net.add_address(&bridge, IpAddr::V4(subnet.gateway()), subnet.prefix_length())
         .await?;
     net.set_up(&bridge).await?;
@@ -78,6 +87,7 @@ pub(crate) async fn attach(
     net.set_mtu(&near, cluster.mtu).await?;
     net.set_mtu(&far, cluster.mtu).await?;
     net.set_master(&near, &names.bridge()).await?;
+    net.set_hardware_address(&far, hardware_address(node.address)).await?;
     net.move_link(&far, &namespace).await?;
     net.set_up(&near).await?;
 

@@ -83,12 +83,17 @@ pub(crate) fn nodes_are_isolated_and_reach_each_other(world: &World) {
 pub(crate) fn a_node_restarts_stays_down_and_recovers_from_a_crash(world: &World) {
     let cluster = world.create(world.plan("demo", 1, 1, 0));
     let node = cluster.nodes[0].address;
+    let hardware_address = || ask(node, "read /sys/class/net/eth0/address");
+    let first = hardware_address();
     let starts = |count| {
         let status = world.show("demo").nodes[0].status.clone();
         status.phase == Phase::Running && status.starts == count && ask_at((node, API).into(), "host").is_ok()
     };
     end(node, sys::EXIT_REBOOT.into());
     wait_until("the reboot", || starts(2));
+    // Neighbours know it by this address.
+    assert_eq!(hardware_address(), first);
+    assert!(first.starts_with("02:4b:"), "{first}");
     end(node, 1);
     wait_until("the start after a crash", || starts(3));
     end(node, 0);

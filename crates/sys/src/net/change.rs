@@ -80,6 +80,14 @@ impl Netlink {
             .await
     }
 
+    /// Gives a link a hardware address. A bridge that has been given one keeps it; otherwise it takes the lowest of its
+    /// ports' addresses, and changes it as they come and go.
+    pub async fn set_hardware_address(&self, name: &str, address: [u8; 6]) -> Result<()> {
+        let message = LinkUnspec::new_with_name(name).address(address.to_vec()).build();
+        self.change(&format!("set the hardware address of the link {name}"), message)
+            .await
+    }
+
     /// Makes a link a port of a bridge.
     pub async fn set_master(&self, name: &str, master: &str) -> Result<()> {
         let index = self.index_of(master).await?;

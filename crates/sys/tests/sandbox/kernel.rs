@@ -150,6 +150,8 @@ pub(crate) fn links_addresses_and_routes_are_made_and_read() {
             .unwrap()
             .unwrap();
         net.add_bridge("br0").await.unwrap();
+        let own = [0x02, 0, 0, 0, 0, 1];
+        net.set_hardware_address("br0", own).await.unwrap();
         net.add_veth("ve0", "tmp0").await.unwrap();
         net.move_link("tmp0", &two).await.unwrap();
         net.set_master("ve0", "br0").await.unwrap();
@@ -191,7 +193,10 @@ pub(crate) fn links_addresses_and_routes_are_made_and_read() {
         assert!(far.rules().await.unwrap().iter().any(|rule| rule.table == 254));
         assert!(changes.next().await.is_some());
 
+        let bridge = || async { net.link("br0").await.unwrap().unwrap().hardware_address };
+        assert_eq!(bridge().await, own);
         assert!(net.delete_link("ve0").await.unwrap());
+        assert_eq!(bridge().await, own, "its ports do not change it");
         assert!(!net.delete_link("ve0").await.unwrap());
         assert!(far.link("eth0").await.unwrap().is_none());
         let error = net.set_up("absent").await.unwrap_err().to_string();
