@@ -89,17 +89,17 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     if any(&shared, filter, summary) {
         let cluster = cluster::Cluster::create()?;
         all(&cluster, &shared, filter, summary);
-        if summary.failed > 0 {
+        if summary.troubles() > 0 {
             cluster.print_logs();
         }
         cluster.destroy()?;
     }
     let containers = docker::tests();
     if any(&containers, filter, summary) {
-        let failed = summary.failed;
+        let troubles = summary.troubles();
         let cluster = docker::Containers::create()?;
         all(&cluster, &containers, filter, summary);
-        if summary.failed > failed {
+        if summary.troubles() > troubles {
             cluster.print_logs();
         }
         cluster.destroy()?;
