@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api::client::{Client, ClientOptions};
-use api::proto::cosi::resource::GetRequest;
 use pki::tls;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
+use crate::commands::get;
 use crate::session::Target;
 
 /// How long a look at a node may take.
@@ -90,16 +90,10 @@ impl<'a> Comeback<'a> {
 }
 
 async fn mark(client: &Client) -> Result<Mark, Status> {
-    let request = GetRequest {
-        namespace: "runtime".into(),
-        r#type: "MachineStatuses.runtime.talos.dev".into(),
-        id: "machine".into(),
-        options: None,
-    };
-    let response = timeout(LOOK, client.state().get(request))
+    let asked = get::one(client, "runtime", "MachineStatuses.runtime.talos.dev", "machine");
+    let resource = timeout(LOOK, asked)
         .await
         .map_err(|_| Status::unavailable("no answer"))??;
-    let resource = response.into_inner().resource.unwrap_or_default();
     let yaml = resource.spec.map(|spec| spec.yaml_spec).unwrap_or_default();
     let spec: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap_or_default();
     Ok(Mark {

@@ -5,7 +5,6 @@ use std::process::Command as Process;
 
 use anyhow::{Context as _, Result, bail};
 use api::client::Client;
-use api::proto::cosi::resource::GetRequest;
 use api::proto::machine::ApplyConfigurationRequest;
 use config::Config;
 use config::patch::{self, Patch};
@@ -15,6 +14,7 @@ use crate::cli::common::Node;
 use crate::cli::node::{Edit, PatchConfig, Submit};
 use crate::commands::apply::{insisting, report, wire_mode};
 use crate::commands::files::read;
+use crate::commands::get;
 use crate::output::note;
 use crate::session::{Session, block, failed};
 
@@ -104,19 +104,9 @@ async fn change(
 
 /// The configuration a node has now.
 pub async fn current(client: &Client) -> Result<String> {
-    let request = GetRequest {
-        namespace: "config".into(),
-        r#type: "MachineConfigs.config.talos.dev".into(),
-        id: "v1alpha1".into(),
-        options: None,
-    };
-    let response = client.state().get(request).await.map_err(|status| failed(&status))?;
-    let yaml = response
-        .into_inner()
-        .resource
-        .and_then(|resource| resource.spec)
-        .unwrap_or_default()
-        .yaml_spec;
+    let found = get::one(client, "config", "MachineConfigs.config.talos.dev", "v1alpha1").await;
+    let resource = found.map_err(|status| failed(&status))?;
+    let yaml = resource.spec.unwrap_or_default().yaml_spec;
     // The spec is the text of the configuration, as a YAML string.
     match serde_saphyr::from_str::<serde_json::Value>(&yaml) {
         Ok(serde_json::Value::String(text)) => Ok(text),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use api::client::Client;
-use api::proto::cosi::resource::GetRequest;
 use api::proto::keelson::machine::ForgetNodeRequest;
 use api::proto::machine::{EtcdMember, EtcdMemberListRequest, EtcdRemoveMemberByIdRequest};
 use futures::future::join_all;
@@ -227,17 +226,11 @@ impl Gone {
 /// Who answers at these addresses, as the asked node reaches them.
 async fn answers(client: &Client, addresses: BTreeSet<String>) -> Vec<Answer> {
     let ask = |address: String| async {
-        let request = GetRequest {
-            namespace: "cluster".into(),
-            r#type: "Identities.cluster.talos.dev".into(),
-            id: "local".into(),
-            options: None,
-        };
         let node = client.with_nodes(&[&address]);
-        let answer = timeout(ANSWER_LIMIT, async { node.state().get(request).await }).await;
+        let asked = get::one(&node, "cluster", "Identities.cluster.talos.dev", "local");
+        let answer = timeout(ANSWER_LIMIT, asked).await;
         let node_id = match answer {
-            Ok(Ok(response)) => {
-                let resource = response.into_inner().resource.unwrap_or_default();
+            Ok(Ok(resource)) => {
                 let identity = spec(&resource).unwrap_or_default();
                 identity["nodeId"].as_str().map(str::to_owned)
             }

@@ -80,21 +80,23 @@ async fn fetch(client: Client, name: &str, namespace: Option<&str>, ids: &[Strin
         found.extend(all.into_iter().map(Ok));
     }
     for id in ids {
-        let request = GetRequest {
-            namespace: namespace.to_owned(),
-            r#type: definition.resource_type.clone(),
-            id: id.clone(),
-            options: None,
-        };
-        let result = client.state().get(request).await;
-        found.push(result.and_then(|response| {
-            response
-                .into_inner()
-                .resource
-                .ok_or_else(|| Status::internal("the node answered without a resource"))
-        }));
+        found.push(one(&client, namespace, &definition.resource_type, id).await);
     }
     Ok((definition, found))
+}
+
+/// One resource.
+pub async fn one(client: &Client, namespace: &str, resource_type: &str, id: &str) -> Result<Resource, Status> {
+    let request = GetRequest {
+        namespace: namespace.to_owned(),
+        r#type: resource_type.to_owned(),
+        id: id.to_owned(),
+        options: None,
+    };
+    let answer = client.state().get(request).await?.into_inner();
+    answer
+        .resource
+        .ok_or_else(|| Status::internal("the node answered without a resource"))
 }
 
 /// All resources of a type, by namespace and identifier.

@@ -145,6 +145,33 @@ pub fn is_ready(object: &Value) -> bool {
     ready_condition(object).is_some_and(|condition| condition["status"] == "True")
 }
 
+/// Whether all pods of a daemon set or deployment are of its newest template, and ready. Objects of lists do not name
+/// their kind.
+///
+/// # Errors
+/// They are not, and how many are.
+pub fn rolled_out(kind: &str, object: &Value) -> Result<()> {
+    let status = &object["status"];
+    let number = |key: &str| status[key].as_u64().unwrap_or_default();
+    let (wanted, updated, ready) = if kind == "DaemonSet" {
+        let wanted = number("desiredNumberScheduled");
+        (wanted, number("updatedNumberScheduled"), number("numberReady"))
+    } else {
+        let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+        // Old pods that still end count too.
+        let extra = number("replicas").saturating_sub(wanted);
+        let updated = number("updatedReplicas").saturating_sub(extra);
+        (wanted, updated, number("readyReplicas"))
+    };
+    let name = name(object);
+    ensure(status["observedGeneration"] == object["metadata"]["generation"], || {
+        format!("{name}: its controller has not looked at it yet")
+    })?;
+    ensure(updated >= wanted && ready >= wanted, || {
+        format!("{name}: {updated} of {wanted} pods are new, {ready} ready")
+    })
+}
+
 /// Why it is not, as the end of a sentence; empty where it does not tell.
 pub fn why(object: &Value) -> String {
     let message = ready_condition(object)
@@ -186,5 +213,27 @@ mod tests {
             "kube-proxy: 1 of 2 are ready"
         );
         assert!(check(set(3, 2)).unwrap_err().to_string().contains("not looked at"));
+    }
+
+    #[test]
+    fn a_workload_has_rolled_out_when_all_of_its_pods_are_new_and_ready() {
+        let deployment = |replicas: u64, updated: u64| {
+            json!({
+                "metadata": {"name": "coredns", "generation": 2},
+                "spec": {"replicas": 2},
+                "status": {"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated, "readyReplicas": 2},
+            })
+        };
+        assert!(rolled_out("Deployment", &deployment(2, 2)).is_ok());
+        assert!(rolled_out("Deployment", &deployment(3, 2)).is_err());
+        assert!(rolled_out("Deployment", &deployment(2, 1)).is_err());
+        let set = json!({
+            "metadata": {"name": "kube-proxy", "generation": 2},
+            "status": {"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberReady": 2},
+        });
+        assert!(
+            rolled_out("DaemonSet", &set).is_err(),
+            "its controller has not seen the change"
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use api::client::Client;
-use api::proto::cosi::resource::{GetRequest, Resource};
+use api::proto::cosi::resource::Resource;
 use api::proto::machine::{EtcdMember, EtcdMemberListRequest, ServiceInfo};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -63,11 +63,7 @@ impl View {
 
     /// A service of a node.
     pub async fn service(&self, node: &str, id: &str) -> Result<ServiceInfo> {
-        let call = async { self.client(node).machine().service_list(()).await };
-        let response = within(call).await.with_context(|| node.to_owned())?.into_inner();
-        let mut all = response.messages.into_iter().flat_map(|list| list.services);
-        all.find(|service| service.id == id)
-            .with_context(|| format!("{node}: there is no service {id}"))
+        service(&self.client(node), id).await.with_context(|| node.to_owned())
     }
 
     /// The etcd members a node knows.
@@ -88,19 +84,15 @@ impl View {
 
     /// The machine's status.
     pub async fn machine_status(&self, node: &str) -> Result<Value> {
-        let request = GetRequest {
-            namespace: "runtime".into(),
-            r#type: "MachineStatuses.runtime.talos.dev".into(),
-            id: "machine".into(),
-            options: None,
-        };
-        let response = within(async { self.client(node).state().get(request).await }).await;
-        let resource = response
-            .with_context(|| node.to_owned())?
-            .into_inner()
-            .resource
-            .unwrap_or_default();
-        spec(&resource)
+        let client = self.client(node);
+        let status = within(get::one(
+            &client,
+            "runtime",
+            "MachineStatuses.runtime.talos.dev",
+            "machine",
+        ))
+        .await;
+        spec(&status.with_context(|| node.to_owned())?)
     }
 
     /// The Kubernetes API, with the admin's rights.
@@ -117,6 +109,14 @@ pub async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> 
         .await
         .context("no answer")?
         .map_err(|status| failed(&status))
+}
+
+/// A service of the node that a client speaks to.
+pub async fn service(client: &Client, id: &str) -> Result<ServiceInfo> {
+    let list = within(async { client.machine().service_list(()).await }).await?;
+    let mut all = list.into_inner().messages.into_iter().flat_map(|list| list.services);
+    all.find(|service| service.id == id)
+        .with_context(|| format!("there is no service {id}"))
 }
 
 /// The spec of a resource as a value.

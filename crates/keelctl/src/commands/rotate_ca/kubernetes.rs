@@ -8,12 +8,13 @@ use api::client::Client;
 use api::proto::machine::ReadRequest;
 use config::authority::same;
 use futures::StreamExt as _;
-use k8s::resources::{self, ApiResource};
+use k8s::resources;
 use k8s::{DeleteOptions, ListOptions, Patch};
 use pki::cert_info;
 use serde_json::{Value, json};
 
 use super::nodes::{Access, Goal, resource, service_is_healthy, wait};
+use crate::commands::health::kube::{has_address, is_ready, rolled_out};
 use crate::commands::kubeconfig;
 use crate::session::{Target, failed};
 
@@ -82,20 +83,10 @@ pub async fn kubelet(client: &Client, kubernetes: &k8s::Client, node: &str, goal
         .list(&resources::NODES, None, &ListOptions::default())
         .await?
         .items;
-    let own = nodes.iter().find(|n| {
-        let addresses = n["status"]["addresses"].as_array().into_iter().flatten();
-        addresses.into_iter().any(|a| a["address"] == *node)
-    });
+    let own = nodes.iter().find(|known| has_address(known, node));
     let own = own.context("Kubernetes does not know the node")?;
     ensure!(is_ready(own), "Kubernetes says that the node is not ready");
     Ok(join["version"].as_str().unwrap_or_default().to_owned())
-}
-
-fn is_ready(object: &Value) -> bool {
-    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
-    conditions
-        .into_iter()
-        .any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 /// Whether pods of every namespace can read the authority.
@@ -147,7 +138,7 @@ pub async fn restart_system(access: &Access, kubernetes: &k8s::Client, crt: &[u8
                 .await?
                 .items
             {
-                rolled_out(kind, &object)?;
+                rolled_out(&kind.kind, &object)?;
             }
         }
         Ok(())
@@ -218,56 +209,9 @@ async fn read(client: &Client, path: String) -> Result<Vec<u8>> {
     answer.map_err(|status: tonic::Status| failed(&status))
 }
 
-/// Whether all pods of a workload are of its newest template, and ready.
-fn rolled_out(kind: &ApiResource, object: &Value) -> Result<()> {
-    let (name, status) = (text(&object["metadata"]["name"]), &object["status"]);
-    let number = |key: &str| status[key].as_u64().unwrap_or_default();
-    let seen = status["observedGeneration"] == object["metadata"]["generation"];
-    let (wanted, updated, ready) = if kind.kind == "DaemonSet" {
-        let wanted = number("desiredNumberScheduled");
-        (wanted, number("updatedNumberScheduled"), number("numberReady"))
-    } else {
-        let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
-        // Old pods that still end count too.
-        let extra = number("replicas").saturating_sub(wanted);
-        (
-            wanted,
-            number("updatedReplicas").saturating_sub(extra),
-            number("readyReplicas"),
-        )
-    };
-    ensure!(
-        seen && updated >= wanted && ready >= wanted,
-        "{name}: {updated} of {wanted} pods are new, {ready} ready"
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_workload_has_rolled_out_when_all_of_its_pods_are_new_and_ready() {
-        let deployment = |replicas: u64, updated: u64| {
-            json!({
-                "metadata": {"name": "coredns", "generation": 2},
-                "spec": {"replicas": 2},
-                "status": {"observedGeneration": 2, "replicas": replicas, "updatedReplicas": updated, "readyReplicas": 2},
-            })
-        };
-        assert!(rolled_out(&resources::DEPLOYMENTS, &deployment(2, 2)).is_ok());
-        assert!(rolled_out(&resources::DEPLOYMENTS, &deployment(3, 2)).is_err());
-        assert!(rolled_out(&resources::DEPLOYMENTS, &deployment(2, 1)).is_err());
-        let set = json!({
-            "metadata": {"name": "kube-proxy", "generation": 2},
-            "status": {"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 2, "numberReady": 2},
-        });
-        assert!(
-            rolled_out(&resources::DAEMON_SETS, &set).is_err(),
-            "its controller has not seen the change"
-        );
-    }
 
     #[test]
     fn the_file_of_the_authority_is_found_by_the_pods_volumes() {

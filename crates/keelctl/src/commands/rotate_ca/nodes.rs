@@ -4,7 +4,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use api::client::{Client, ClientOptions};
-use api::proto::cosi::resource::GetRequest;
 use api::proto::machine::ApplyConfigurationRequest;
 use api::proto::machine::apply_configuration_request::Mode;
 use config::Config;
@@ -16,7 +15,8 @@ use tokio::time::sleep;
 
 use super::rotation::Replacement;
 use crate::commands::edit::current;
-use crate::commands::health::view::{spec, within};
+use crate::commands::get;
+use crate::commands::health::view::{service, spec, within};
 use crate::output::note;
 use crate::session::failed;
 
@@ -167,28 +167,14 @@ pub async fn change(client: &Client, comments: Comments, edit: impl Fn(&Config) 
 
 /// The spec of a resource.
 pub async fn resource(client: &Client, namespace: &str, kind: &str, id: &str) -> Result<Value> {
-    let request = GetRequest {
-        namespace: namespace.into(),
-        r#type: kind.into(),
-        id: id.into(),
-        options: None,
-    };
-    let found = within(async { client.state().get(request).await }).await;
-    let resource = found.with_context(|| format!("get {kind}"))?.into_inner().resource;
-    spec(&resource.unwrap_or_default())
+    let found = within(get::one(client, namespace, kind, id)).await;
+    spec(&found.with_context(|| format!("get {kind}"))?)
 }
 
 /// Whether a node is healthy in one of its services.
 pub async fn service_is_healthy(client: &Client, id: &str) -> Result<()> {
-    let list = within(async { client.machine().service_list(()).await })
-        .await?
-        .into_inner();
-    let mut services = list.messages.into_iter().flat_map(|list| list.services);
-    let service = services.find(|service| service.id == id);
-    let healthy = service
-        .and_then(|service| service.health)
-        .is_some_and(|health| health.healthy);
-    ensure!(healthy, "{id} is not healthy yet");
+    let health = service(client, id).await?.health.unwrap_or_default();
+    ensure!(health.healthy, "{id} is not healthy yet");
     Ok(())
 }
 

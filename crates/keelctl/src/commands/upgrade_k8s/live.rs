@@ -21,7 +21,7 @@ use crate::cli::common::Mode;
 use crate::commands::apply::wire_mode;
 use crate::commands::edit::current;
 use crate::commands::health::kube::{has_address, is_ready, why};
-use crate::commands::health::view::{Nodes, View, within};
+use crate::commands::health::view::{Nodes, View, service, within};
 use crate::commands::images::pull_on;
 use crate::output::note;
 use crate::session::{Target, failed};
@@ -131,14 +131,7 @@ impl Live<'_> {
     }
 
     async fn service(&self, node: &Node, id: &str) -> Result<()> {
-        let client = self.client(node);
-        let response = within(async { client.machine().service_list(()).await })
-            .await?
-            .into_inner();
-        let mut services = response.messages.into_iter().flat_map(|list| list.services);
-        let service = services
-            .find(|service| service.id == id)
-            .with_context(|| format!("there is no service {id}"))?;
+        let service = service(&self.client(node), id).await?;
         let health = service.health.unwrap_or_default();
         if service.state != "Running" {
             bail!("service {id} is {}", service.state);

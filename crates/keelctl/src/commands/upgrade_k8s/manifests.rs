@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::component::Component;
 use crate::commands::get;
+use crate::commands::health::kube;
 use crate::commands::health::view::spec;
 use crate::session::failed;
 
@@ -60,7 +61,8 @@ pub fn proxy_image(set: &Value) -> Option<&str> {
 
 /// The objects as they will be once the service proxy has this image.
 pub fn with_proxy_image(objects: &mut [Value], image: &str) {
-    let is = |object: &&mut Value| object["kind"] == "DaemonSet" && object["metadata"]["name"] == "kube-proxy";
+    let is =
+        |object: &&mut Value| object["kind"] == "DaemonSet" && object["metadata"]["name"] == Component::Proxy.name();
     if let Some(set) = objects.iter_mut().find(is) {
         set["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
     }
@@ -230,25 +232,8 @@ pub fn rolls_out(object: &Value) -> bool {
 pub async fn rolled_out(api: &Api, object: &Value) -> Result<()> {
     let title = title(object);
     let now = now(api, object).await.with_context(|| format!("get {title}"))?;
-    settled(&now.with_context(|| format!("{title} is gone"))?)
-}
-
-fn settled(object: &Value) -> Result<()> {
-    let status = &object["status"];
-    let number = |key: &str| status[key].as_u64().unwrap_or_default();
-    let [wanted, updated, ready] = if object["kind"] == "DaemonSet" {
-        ["desiredNumberScheduled", "updatedNumberScheduled", "numberReady"].map(number)
-    } else {
-        let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
-        [wanted, number("updatedReplicas"), number("readyReplicas")]
-    };
-    if status["observedGeneration"] != object["metadata"]["generation"] {
-        bail!("its controller has not looked at it yet");
-    }
-    if updated < wanted || ready < wanted {
-        bail!("{updated} of {wanted} are new, {ready} are ready");
-    }
-    Ok(())
+    let kind = object["kind"].as_str().unwrap_or_default();
+    kube::rolled_out(kind, &now.with_context(|| format!("{title} is gone"))?)
 }
 
 /// Requests for API versions that a version of Kubernetes does not have any more: `group/version resource`, with the
@@ -318,21 +303,6 @@ mod tests {
         assert_eq!(adopted(&taken), None);
         assert_eq!(adopted(&json!([entry("kubectl-edit", "Update")])), None);
         assert_eq!(adopted(&Value::Null), None);
-    }
-
-    #[test]
-    fn a_rollout_is_over_when_all_are_new_and_ready() {
-        let set = |observed: u64, updated: u64, ready: u64| {
-            json!({"kind": "DaemonSet", "metadata": {"generation": 2}, "status": {"observedGeneration": observed,
-                "desiredNumberScheduled": 3, "updatedNumberScheduled": updated, "numberReady": ready}})
-        };
-        assert!(settled(&set(2, 3, 3)).is_ok());
-        for unsettled in [set(1, 3, 3), set(2, 2, 3), set(2, 3, 2)] {
-            assert!(settled(&unsettled).is_err(), "{unsettled}");
-        }
-        let deployment = json!({"kind": "Deployment", "metadata": {"generation": 1}, "spec": {"replicas": 2},
-            "status": {"observedGeneration": 1, "updatedReplicas": 2, "readyReplicas": 2}});
-        assert!(settled(&deployment).is_ok());
     }
 
     #[test]
