@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -189,13 +190,22 @@ impl Network {
     }
 }
 
+/// The number of the first network that is looked at.
+static FIRST: AtomicU8 = AtomicU8::new(0);
+
+/// Looks for networks from this number on: two runs at once look in different places, as what one has found free is
+/// not in use yet when the other looks.
+pub fn look_for_networks_from(number: u8) {
+    FIRST.store(number, Ordering::Relaxed);
+}
+
 /// The network of this run: the default one of local clusters, or the next that no link of the host is in.
 ///
 /// # Panics
 /// The host's addresses cannot be listed: nothing can be tested then.
 pub fn network() -> &'static Network {
     static NETWORK: OnceLock<Network> = OnceLock::new();
-    NETWORK.get_or_init(|| match used().map(|used| free(&used)) {
+    NETWORK.get_or_init(|| match used().map(|used| free(&used, FIRST.load(Ordering::Relaxed))) {
         Ok(Some(network)) => network,
         Ok(None) => panic!("every network of 10.5.0.0/16 is in use here"),
         Err(error) => panic!("{error:?}"),
@@ -207,7 +217,7 @@ pub fn network() -> &'static Network {
 /// # Errors
 /// The host's addresses cannot be listed, or there is none.
 pub fn another_network() -> Result<Network> {
-    free(&used()?).context("every network of 10.5.0.0/16 is in use here")
+    free(&used()?, FIRST.load(Ordering::Relaxed)).context("every network of 10.5.0.0/16 is in use here")
 }
 
 /// The host's addresses, each with the length of its prefix.
@@ -231,7 +241,7 @@ fn used() -> Result<Vec<(Ipv4Addr, u8)>> {
     Ok(addresses.flatten().filter_map(read).collect())
 }
 
-fn free(used: &[(Ipv4Addr, u8)]) -> Option<Network> {
+fn free(used: &[(Ipv4Addr, u8)], first: u8) -> Option<Network> {
     let overlaps = |network: Ipv4Addr| {
         used.iter().any(|(address, length)| {
             let mask = u32::MAX
@@ -240,7 +250,7 @@ fn free(used: &[(Ipv4Addr, u8)]) -> Option<Network> {
             u32::from(*address) & mask == u32::from(network) & mask
         })
     };
-    (0..=255)
+    (first..=u8::MAX)
         .map(|n| Ipv4Addr::new(10, 5, n, 0))
         .find(|n| !overlaps(*n))
         .map(Network)
@@ -252,14 +262,19 @@ mod tests {
 
     #[test]
     fn the_first_network_without_a_link_in_it_is_free() {
-        let free = |used: &[(&str, u8)]| {
+        let from = |first: u8, used: &[(&str, u8)]| {
             let used: Vec<_> = used.iter().map(|(a, l)| (a.parse().unwrap(), *l)).collect();
-            free(&used).map(|n| n.cidr())
+            free(&used, first).map(|n| n.cidr())
         };
+        let free = |used: &[(&str, u8)]| from(0, used);
         assert_eq!(free(&[("127.0.0.1", 8)]).as_deref(), Some("10.5.0.0/24"));
         assert_eq!(
             free(&[("10.5.0.1", 24), ("10.5.1.77", 32)]).as_deref(),
             Some("10.5.2.0/24")
+        );
+        assert_eq!(
+            from(128, &[("10.5.0.1", 24), ("10.5.128.1", 24)]).as_deref(),
+            Some("10.5.129.0/24")
         );
         assert_eq!(free(&[("10.0.0.9", 8)]), None);
         assert_eq!(free(&[("0.0.0.0", 0)]), None);

@@ -1,6 +1,8 @@
 //! What this machine must have: Debian packages, and the right to install them.
 
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
 use image::make::is_installed;
@@ -53,6 +55,47 @@ pub fn run(command: &mut Command) -> Result<()> {
     } else {
         bail!("{line}: {status}")
     }
+}
+
+/// Runs commands side by side. Each line that one prints is shown when it comes, after the command's name and a colon.
+pub fn run_together(commands: Vec<(&'static str, &mut Command)>) -> Result<()> {
+    let mut running = Vec::new();
+    for (name, command) in commands {
+        let line = line(command);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("run {line}"))?;
+        let out = child.stdout.take().map(|pipe| show(name, pipe));
+        let err = child.stderr.take().map(|pipe| show(name, pipe));
+        running.push((line, child, out, err));
+    }
+    let mut failed = Vec::new();
+    for (line, mut child, out, err) in running {
+        let status = child.wait().with_context(|| format!("wait for {line}"))?;
+        for copying in [out, err].into_iter().flatten() {
+            let _ = copying.join();
+        }
+        if !status.success() {
+            failed.push(format!("{line}: {status}"));
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!(failed.join("\n"))
+    }
+}
+
+/// Copies what a command prints, line by line.
+fn show(name: &'static str, pipe: impl Read + Send + 'static) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let _ = writeln!(std::io::stdout(), "{name}: {}", String::from_utf8_lossy(&line));
+        }
+    })
 }
 
 /// Runs a command and shows its output only when it failed.

@@ -26,12 +26,22 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     })?;
     if has_e2e() {
         let docker = engine::programs(ui, &paths::cache()?)?;
-        ui.loud("end-to-end tests", || {
+        let cargo = |arguments: &[&str]| {
             let mut cargo = host::cargo();
-            // One at a time: each starts clusters of its own, and time is part of what they look at.
-            cargo.args(["test", "-p", E2E, "--locked", "--", "--nocapture", "--test-threads=1"]);
+            cargo.args(["test", "-p", E2E, "--locked"]).args(arguments);
             cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out);
-            host::run(cargo.env(engine::VARIABLE, &docker))
+            cargo.env(engine::VARIABLE, &docker);
+            cargo
+        };
+        ui.loud("what the end-to-end tests are made of", || {
+            host::run(&mut cargo(&["--quiet", "--lib"]))?;
+            host::run(&mut cargo(&["--test", E2E, "--no-run"]))
+        })?;
+        // Within a half one at a time: they share clusters. Two halves, as a cluster waits more than it works.
+        let half = |name: &str| cargo(&["--quiet", "--test", E2E, "--", &format!("--half={name}")]);
+        ui.loud("end-to-end tests", || {
+            let (mut shared, mut own) = (half("shared"), half("own"));
+            host::run_together(vec![("shared", &mut shared), ("own", &mut own)])
         })?;
     } else {
         ui.say("  · there is no crate e2e yet: no end-to-end tests");

@@ -1,6 +1,7 @@
 //! The end-to-end tests: one real cluster, made and driven by the built programs as a user would.
 //!
-//! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between commas.
+//! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between commas;
+//! `--half=shared` and `--half=own` run a half of them.
 
 mod authorities;
 mod changes;
@@ -36,10 +37,37 @@ use std::process::ExitCode;
 
 use e2e::run::{Summary, all, any};
 
+/// What is run: everything, or one of two halves that take about as long and can run side by side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Both,
+    /// The tests without a cluster, and those that share one.
+    Shared,
+    /// The tests that make clusters of their own kind.
+    Own,
+}
+
+impl Half {
+    /// The number of the first network for its clusters.
+    fn first_network(self) -> u8 {
+        if self == Self::Own { 128 } else { 0 }
+    }
+}
+
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with('-'));
+    let half = match std::env::args().find_map(|a| a.strip_prefix("--half=").map(str::to_owned)) {
+        None => Half::Both,
+        Some(name) if name == "shared" => Half::Shared,
+        Some(name) if name == "own" => Half::Own,
+        Some(name) => {
+            println!("there is no half {name:?}: there are shared and own");
+            return ExitCode::FAILURE;
+        }
+    };
+    e2e::site::look_for_networks_from(half.first_network());
     let mut summary = Summary::default();
-    match run(filter.as_deref(), &mut summary) {
+    match run(half, filter.as_deref(), &mut summary) {
         Ok(()) => {}
         Err(error) => {
             println!("{error:?}");
@@ -54,13 +82,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
-    all(&(), &offline::tests(), filter, summary);
+fn run(half: Half, filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
+    if half != Half::Own {
+        all(&(), &offline::tests(), filter, summary);
+    }
     if let Some(reason) = cluster::missing() {
         anyhow::bail!("the tests that start a cluster cannot run: {reason}");
     }
-    e2e::site::clean_up_after_killed_runs()?;
-    let shared: Vec<_> = [
+    if half != Half::Own {
+        // Not by both at once.
+        e2e::site::clean_up_after_killed_runs()?;
+        shared(filter, summary)?;
+    }
+    if half != Half::Shared {
+        own(filter, summary)?;
+    }
+    Ok(())
+}
+
+fn shared(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
+    let tests: Vec<_> = [
         cluster::tests(),
         discovery::tests(),
         kubernetes::tests(),
@@ -86,14 +127,18 @@ fn run(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     .into_iter()
     .flatten()
     .collect();
-    if any(&shared, filter, summary) {
+    if any(&tests, filter, summary) {
         let cluster = cluster::Cluster::create()?;
-        all(&cluster, &shared, filter, summary);
+        all(&cluster, &tests, filter, summary);
         if summary.troubles() > 0 {
             cluster.print_logs();
         }
         cluster.destroy()?;
     }
+    Ok(())
+}
+
+fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     let containers = docker::tests();
     if any(&containers, filter, summary) {
         let troubles = summary.troubles();
