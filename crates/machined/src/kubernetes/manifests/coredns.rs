@@ -179,7 +179,11 @@ fn container(coredns: &CoreDns<'_>) -> Value {
             "httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"},
             "initialDelaySeconds": 60, "timeoutSeconds": 5, "successThreshold": 1, "failureThreshold": 5,
         },
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"}, "periodSeconds": 5},
+        // Often: a first look that comes a moment too early delays the names of a new cluster until the next.
+        "readinessProbe": {
+            "httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"},
+            "periodSeconds": 1, "failureThreshold": 15,
+        },
         "resources": {"limits": {"memory": "170Mi"}, "requests": {"cpu": "100m", "memory": "70Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": false,
