@@ -32,8 +32,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("replies.rs"), replies(&set)?)?;
     tonic_prost_build::configure()
         .btree_map(".")
-        // A server implements the calls it has; the others answer `Unimplemented`.
-        .generate_default_stubs(true)
         // A call that a server does not write answers `Unimplemented`.
         .generate_default_stubs(true)
         .include_file("api.rs")
