@@ -46,5 +46,5 @@ pub mod trustd;
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Largest message that clients and servers take. Configurations and resource lists of large clusters pass the
-/// 4 MiB that gRPC libraries take by default; the peer's clients and servers use this number too.
+/// 4 MiB that gRPC libraries take by default; Talos clients and servers use this number too.
 pub const MAX_MESSAGE_SIZE: usize = 32 * 1024 * 1024;

@@ -59,7 +59,7 @@ impl Client {
     }
 }
 
-/// What the peer printed, with its exit code as the last line.
+/// What talosctl printed, with its exit code as the last line.
 fn captured(name: &str) -> String {
     let path = format!("{}/tests/vectors/cli/{name}.txt", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap()

@@ -12,7 +12,7 @@
 ///     }
 ///     /// Names the machine.
 ///     pub struct HostnameConfig: "network.HostnameConfigV1Alpha1", kind "HostnameConfig" { … }
-///     /// (named: several may exist) (since: not yet in the peer's current version)
+///     /// (named: several may exist) (since: not yet in the current version of Talos)
 ///     pub struct VethConfig: "network.VethConfigV1Alpha1", kind "VethConfig" named since "v1.14" { … }
 /// }
 /// ```

@@ -90,7 +90,7 @@ pub struct KindSchema {
     pub kind: &'static str,
     /// Several may exist, told apart by `name`.
     pub named: bool,
-    /// The version that added it, for kinds that the current version of the peer does not have.
+    /// The version that added it, for kinds that the current version of Talos does not have.
     pub since: Option<&'static str>,
 }
 

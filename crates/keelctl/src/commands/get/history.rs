@@ -1,4 +1,4 @@
-//! `get --history`: what happened to resources, and why. Ours; nodes of the peer do not have it.
+//! `get --history`: what happened to resources, and why. Ours; Talos nodes do not have it.
 
 use anyhow::Result;
 use api::proto::keelson::machine::{HistoryRequest, HistoryResponse, history_response};
