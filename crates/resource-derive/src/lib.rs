@@ -1,5 +1,6 @@
 //! The derive macros of the `resource` crate; use them through that crate, which documents them.
 
+mod document;
 mod enumeration;
 mod message;
 mod resource;

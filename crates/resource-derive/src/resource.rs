@@ -85,6 +85,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     }
     let name = &input.ident;
     let (generics, type_generics, bounds) = input.generics.split_for_impl();
+    let text = crate::document::constants(input);
     let (titles, paths) = (columns.iter().map(|c| &c.name), columns.iter().map(|c| &c.path));
     Ok(quote! {
         #message
@@ -93,6 +94,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             const NAMESPACE: &'static str = #namespace;
             const ALIASES: &'static [&'static str] = &[#(#aliases),*];
             const COLUMNS: &'static [(&'static str, &'static str)] = &[#((#titles, #paths)),*];
+            #text
             const SENSITIVE: bool = #sensitive;
             const SKIP_AUTOMATIC_ALIASES: bool = #skip_aliases;
         }

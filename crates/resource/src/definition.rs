@@ -15,6 +15,17 @@ pub struct Column {
     pub json_path: String,
 }
 
+/// A field of a spec.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Field {
+    /// As in YAML.
+    pub name: &'static str,
+    /// The Rust type.
+    pub kind: &'static str,
+    /// What it is for; empty where nothing is said.
+    pub description: &'static str,
+}
+
 /// Reads a spec of the type from its YAML form as JSON.
 pub(crate) type Decode = fn(Value) -> Result<Arc<dyn ErasedSpec>, String>;
 
@@ -33,6 +44,10 @@ pub struct Definition {
     pub all_aliases: Vec<String>,
     /// No names but the given aliases.
     pub skip_automatic_aliases: bool,
+    /// What it is, in a sentence or two.
+    pub description: &'static str,
+    /// The fields of its specs, in the order of YAML.
+    pub fields: &'static [Field],
     /// What `get` shows.
     pub columns: Vec<Column>,
     /// Only administrators may read it.
@@ -55,6 +70,8 @@ impl Definition {
             })
             .collect();
         found.sensitive = S::SENSITIVE;
+        found.description = S::DESCRIPTION;
+        found.fields = S::FIELDS;
         found.decode = Some(|value| {
             serde_json::from_value::<S>(value)
                 .map(|spec| Arc::new(spec) as Arc<dyn ErasedSpec>)
@@ -85,6 +102,8 @@ impl Definition {
             aliases: given,
             all_aliases,
             skip_automatic_aliases,
+            description: "",
+            fields: &[],
             columns: Vec::new(),
             sensitive: false,
             writable: false,

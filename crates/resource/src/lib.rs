@@ -66,7 +66,7 @@ mod store;
 pub mod types;
 pub mod yaml;
 
-pub use definition::{Column, Definition};
+pub use definition::{Column, Definition, Field};
 pub use item::{DynResource, Resource};
 pub use meta::{META, Namespace, PrintColumn, ResourceDefinition, Sensitivity};
 pub use metadata::{Labels, Metadata, Phase};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::definition::Field;
 use crate::proto::Message;
 use crate::yaml;
 
@@ -22,6 +23,10 @@ pub trait Spec: Message + Clone + PartialEq + Debug + Send + Sync + Serialize + 
     const ALIASES: &'static [&'static str] = &[];
     /// Title and JSONPath of what `get` shows.
     const COLUMNS: &'static [(&'static str, &'static str)] = &[];
+    /// What it is, in a sentence or two.
+    const DESCRIPTION: &'static str = "";
+    /// Its fields in the order of YAML.
+    const FIELDS: &'static [Field] = &[];
     /// Only administrators may read it.
     const SENSITIVE: bool = false;
     /// No names but [`Self::ALIASES`].
