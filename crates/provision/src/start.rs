@@ -15,7 +15,7 @@ use crate::plan::{absolute, check_name};
 use crate::progress::{Event, Progress};
 use crate::show::{Cluster, not_found, show};
 use crate::state::{ClusterState, GATEWAY, NodeState, Phase, RunState};
-use crate::{connect, firewall, host, log, network, supervisor};
+use crate::{connect, docker, firewall, host, log, network, supervisor};
 
 /// Time between two looks at what is starting.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -33,7 +33,6 @@ pub async fn start(
     limit: Duration,
     progress: Progress<'_>,
 ) -> Result<Cluster> {
-    caps::require_root("start nodes of a cluster of namespaces")?;
     check_name(name)?;
     let state_dir = absolute(state_dir)?;
     let names = Names::of(&state_dir, name);
@@ -42,14 +41,9 @@ pub async fn start(
     }
     let _lock = lock(names.folder(), &format!("the cluster {name:?}")).await?;
     let mut state = ClusterState::load(&names)?.ok_or_else(|| not_found(&state_dir, name))?;
-    let wanted = wanted(&state, nodes)?;
-    if matches!(state.provider, Provider::Docker { .. }) {
-        let names: Vec<&str> = wanted.iter().map(|node| node.name.as_str()).collect();
-        let reason = format!(
-            "has nodes in Docker, which starts them: docker start {}",
-            names.join(" ")
-        );
-        return Err(invalid(format!("cluster {name:?}"), reason));
+    let in_docker = matches!(state.provider, Provider::Docker { .. });
+    if !in_docker {
+        caps::require_root("start nodes of a cluster of namespaces")?;
     }
     if !state.same_boot() {
         // Process numbers of another boot mean nothing.
@@ -63,12 +57,18 @@ pub async fn start(
         deadline: Instant::now() + limit,
         limit,
     };
-    make_network(&names, starts.state, &state_dir, progress).await?;
+    if !in_docker {
+        make_network(&names, starts.state, &state_dir, progress).await?;
+    }
     if !starts.is_running(GATEWAY) {
         starts.gateway(progress).await?;
     }
+    if in_docker {
+        docker::start(name, nodes, limit, progress).await?;
+        return show(&state_dir, name);
+    }
     let mut down = Vec::new();
-    for node in wanted {
+    for node in wanted(&starts.state.nodes, |node| &node.name, nodes)? {
         if starts.runs(&node).await? {
             progress(Event::Step(format!("{} runs already", node.name)));
         } else {
@@ -89,13 +89,13 @@ pub async fn start(
 }
 
 /// The nodes of these names; all of the cluster without names.
-fn wanted(state: &ClusterState, nodes: &[String]) -> Result<Vec<NodeState>> {
+pub(crate) fn wanted<T: Clone>(all: &[T], name_of: impl Fn(&T) -> &str, nodes: &[String]) -> Result<Vec<T>> {
     if nodes.is_empty() {
-        return Ok(state.nodes.clone());
+        return Ok(all.to_vec());
     }
-    let known = || state.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>();
+    let known = || all.iter().map(&name_of).collect::<Vec<_>>();
     let find = |name: &String| {
-        let node = state.nodes.iter().find(|node| node.name == *name).cloned();
+        let node = all.iter().find(|node| name_of(node) == name).cloned();
         node.ok_or_else(|| {
             let reason = format!("is not one of this cluster (there are: {})", known().join(", "));
             invalid(format!("node {name:?}"), reason)

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use crate::kubernetes::IMAGE;
 
 const NAME: &str = "e2e-docker";
+const CONTROL_PLANE: &str = "e2e-docker-controlplane-1";
 const WORKER: &str = "e2e-docker-worker-1";
 /// Where nodes have the folder.
 const DATA: &str = "/var/mnt/data";
@@ -31,6 +32,7 @@ pub fn tests() -> Vec<Test<Containers>> {
         a_worker_removed_from_docker_brutally_does_not_disturb_the_rest,
         a_pod_in_docker_finds_the_api_server_by_name,
         a_worker_in_docker_that_reboots_comes_back,
+        a_worker_in_docker_that_was_shut_down_is_started_again,
     ]
 }
 
@@ -212,6 +214,26 @@ fn a_worker_in_docker_that_reboots_comes_back(c: &Containers) -> Result<()> {
         c.keelctl.output(&["-n", &worker, "version"])
     })?;
     c.await_ready(WORKER)
+}
+
+fn a_worker_in_docker_that_was_shut_down_is_started_again(c: &Containers) -> Result<()> {
+    let worker = network().host(3).to_string();
+    c.keelctl.output(&["-n", &worker, "shutdown", "--wait=false"])?;
+    eventually("the container to end", Duration::from_secs(120), || {
+        let state = c.inspect(WORKER)?["State"].clone();
+        ensure!(state["Status"] == "exited" && state["ExitCode"] == 0, "{state}");
+        Ok(())
+    })?;
+    let started = c.keelctl.run(&["cluster", "start", "--name", NAME])?;
+    ensure!(started.ok(), "{started:?}");
+    for part in [format!("{CONTROL_PLANE} runs already"), format!("starting {WORKER}")] {
+        ensure!(started.stderr.contains(&part), "no {part:?}:\n{}", started.stderr);
+    }
+    c.keelctl.output(&["-n", &worker, "version"])?;
+    c.await_ready(WORKER)?;
+    let refused = c.keelctl.run(&["cluster", "start", "--name", NAME, "nobody"])?;
+    ensure!(!refused.ok() && refused.stderr.contains(WORKER), "{refused:?}");
+    Ok(())
 }
 
 /// A port of this machine's own address that nobody listens on.

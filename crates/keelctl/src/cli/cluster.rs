@@ -42,9 +42,9 @@ pub enum ClusterAction {
         /// Names of nodes as `cluster show` has them; else all that do not run
         #[arg(value_name = "NODE")]
         nodes: Vec<String>,
-        /// native, docker or qemu
-        #[arg(long, default_value = "native")]
-        provisioner: String,
+        /// What made it: native, docker or qemu; checked where given
+        #[arg(long)]
+        provisioner: Option<String>,
         /// How long to wait until they answer
         #[arg(long, default_value = "5m0s", value_parser = parse_duration)]
         wait_timeout: Duration,

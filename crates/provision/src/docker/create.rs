@@ -1,6 +1,6 @@
 //! Make a cluster of containers.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use sys::net::Netlink;
@@ -18,7 +18,7 @@ use crate::state::{ClusterState, NodeState, Phase};
 use crate::{connect, host};
 
 /// Time between two looks at a node that does not answer yet.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// What nodes write to: in memory, and kept over restarts.
 const TMPFS: [&str; 3] = ["/run", "/system", "/tmp"];
 const VOLUMES: [&str; 6] = [
@@ -65,7 +65,7 @@ pub(crate) async fn create(plan: &Plan, names: &Names, docker: &DockerOptions, p
     if options.wait_for_api {
         progress(Event::Step(WAITING.to_owned()));
         for node in &state.nodes {
-            answers(&state, node, deadline, options.wait_timeout).await?;
+            answers(&state.name, &node.name, node.address, deadline, options.wait_timeout).await?;
         }
     }
     state.complete = true;
@@ -175,22 +175,28 @@ fn publish(port: &PortMapping) -> String {
 }
 
 /// Waits until a node accepts connections to its API.
-async fn answers(state: &ClusterState, node: &NodeState, deadline: Instant, limit: Duration) -> Result<()> {
-    let address = connect::api(node.address);
+pub(super) async fn answers(
+    cluster: &str,
+    node: &str,
+    address: Ipv4Addr,
+    deadline: Instant,
+    limit: Duration,
+) -> Result<()> {
+    let address = connect::api(address);
     while !connect::accepts(address).await {
-        let containers = containers::of(&state.name)?;
-        let status = containers.into_iter().find(|container| container.name == node.name);
+        let containers = containers::of(cluster)?;
+        let status = containers.into_iter().find(|container| container.name == *node);
         let status = status.map(|container| container.status).unwrap_or_default();
         // A crash right after the start is for the person to see, not for endless waiting.
         if status.phase != Phase::Running {
             return Err(Error::NotStarted {
-                who: node.name.clone(),
+                who: node.to_owned(),
                 reason: status.message,
-                log: engine::end_of_log(&node.name),
+                log: engine::end_of_log(node),
             });
         }
         if Instant::now() > deadline {
-            let what = format!("an answer of {} on {address}", node.name);
+            let what = format!("an answer of {node} on {address}");
             return Err(Error::Timeout { what, limit });
         }
         tokio::time::sleep(PAUSE).await;

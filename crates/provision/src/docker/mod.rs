@@ -11,10 +11,12 @@ mod create;
 mod destroy;
 pub(crate) mod engine;
 mod show;
+mod start;
 
 pub(crate) use create::create;
 pub(crate) use destroy::remove;
 pub(crate) use show::nodes;
+pub(crate) use start::start;
 
 /// Marks what this kind of program made.
 const OWNED: &str = "talos.owned";

@@ -41,7 +41,11 @@ pub fn run(command: Cluster, program: Program) -> Result<()> {
             provisioner,
             wait_timeout,
         } => {
-            check_provisioner(&provisioner, "start")?;
+            let provisioner = provisioner.as_deref();
+            check_provisioner(provisioner.unwrap_or(NATIVE), "start")?;
+            if let Ok(cluster) = provision::show(&state, &command.name) {
+                check_is_of(&cluster, provisioner)?;
+            }
             let start = provision::start(&state, &command.name, &nodes, wait_timeout, &tell);
             let cluster = block(async { Ok(start.await?) })?;
             Ok(print(&describe(&cluster))?)
