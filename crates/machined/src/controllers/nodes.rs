@@ -9,7 +9,7 @@ use futures::StreamExt;
 use k8s::resources::NODES;
 use k8s::{Client, Event, ListOptions, Patch};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 use super::discovery::{ClusterRaw, KUBERNETES};
@@ -109,13 +109,21 @@ impl Reconcile for Apply {
         let uncordon = Some(&node)
             .filter(|_| self.sequencer.running().is_none())
             .and_then(uncordon);
-        for patch in [wanted.patch(&node), uncordon].into_iter().flatten() {
-            client
+        // Kubernetes lets no kubelet change the taints of its node, only register with some.
+        let taints = admin.is_some().then(|| wanted.taints(&node)).flatten();
+        let patches = [wanted.annotations(&node), wanted.labels(&node), taints, uncordon];
+        let mut refused = None;
+        // Each by itself: what Kubernetes does not allow must not hold up the others.
+        for patch in patches.into_iter().flatten() {
+            let patched = client
                 .patch(&NODES, None, &nodename.nodename, None, &Patch::Merge(patch))
-                .await
-                .with_context(|| format!("update the node {}", nodename.nodename))?;
+                .await;
+            refused = refused.or(patched.err());
         }
-        Ok(Outcome::done(()))
+        match refused {
+            None => Ok(Outcome::done(())),
+            Some(error) => Err(error).with_context(|| format!("update the node {}", nodename.nodename)),
+        }
     }
 }
 
@@ -162,31 +170,34 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// A merge patch that makes the node so, taking back what was wanted before and is no more; `None` if it is so.
-    fn patch(&self, node: &Value) -> Option<Value> {
-        let metadata = &node["metadata"];
-        let owned = |key: &str| -> BTreeSet<String> {
-            let text = metadata["annotations"][key].as_str().unwrap_or("[]");
-            serde_json::from_str(text).unwrap_or_default()
-        };
-        let labels = changes(&metadata["labels"], &self.labels, &owned(OWNED_LABELS));
-        let mut annotations = changes(&metadata["annotations"], &self.annotations, &owned(OWNED_ANNOTATIONS));
-        let taint_ids: Vec<String> = self.taints.iter().map(Taint::id).collect();
-        let memory = [
-            (OWNED_LABELS, json!(self.labels.keys().collect::<Vec<_>>())),
-            (OWNED_ANNOTATIONS, json!(self.annotations.keys().collect::<Vec<_>>())),
-            (OWNED_TAINTS, json!(taint_ids)),
-        ];
-        for (key, value) in memory {
-            if metadata["annotations"][key] != json!(value.to_string()) {
-                annotations.insert(key.to_owned(), json!(value.to_string()));
-            }
-        }
-        let taints = self.taint_list(&node["spec"]["taints"], &owned(OWNED_TAINTS));
-        if labels.is_empty() && annotations.is_empty() && taints.is_none() {
+    /// A merge patch that gives the node its annotations, taking back those that were wanted before and are no more;
+    /// `None` if it has them.
+    fn annotations(&self, node: &Value) -> Option<Value> {
+        let current = &node["metadata"]["annotations"];
+        let mut annotations = changes(current, &self.annotations, &owned(node, OWNED_ANNOTATIONS));
+        annotations.extend(remembered(node, OWNED_ANNOTATIONS, self.annotations.keys()));
+        (!annotations.is_empty()).then(|| json!({"metadata": {"annotations": annotations}}))
+    }
+
+    /// The same for its labels.
+    fn labels(&self, node: &Value) -> Option<Value> {
+        let labels = changes(&node["metadata"]["labels"], &self.labels, &owned(node, OWNED_LABELS));
+        let memory = remembered(node, OWNED_LABELS, self.labels.keys());
+        let changed = !labels.is_empty() || memory.is_some();
+        let memory: Map<String, Value> = memory.into_iter().collect();
+        changed.then(|| json!({"metadata": {"labels": labels, "annotations": memory}}))
+    }
+
+    /// The same for its taints.
+    fn taints(&self, node: &Value) -> Option<Value> {
+        let ids: Vec<String> = self.taints.iter().map(Taint::id).collect();
+        let memory = remembered(node, OWNED_TAINTS, ids.iter());
+        let taints = self.taint_list(&node["spec"]["taints"], &owned(node, OWNED_TAINTS));
+        if memory.is_none() && taints.is_none() {
             return None;
         }
-        let mut patch = json!({"metadata": {"labels": labels, "annotations": annotations}});
+        let memory: Map<String, Value> = memory.into_iter().collect();
+        let mut patch = json!({"metadata": {"annotations": memory}});
         if let Some(taints) = taints {
             patch["spec"] = json!({"taints": taints});
         }
@@ -223,6 +234,18 @@ impl Wanted {
         }
         (list != current).then_some(list)
     }
+}
+
+/// What the configuration asked for before, as an annotation remembers it.
+fn owned(node: &Value, key: &str) -> BTreeSet<String> {
+    let text = node["metadata"]["annotations"][key].as_str().unwrap_or("[]");
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// The annotation that remembers what is asked for, if it has to change.
+fn remembered<'a>(node: &Value, key: &str, ids: impl Iterator<Item = &'a String>) -> Option<(String, Value)> {
+    let value = json!(json!(ids.collect::<Vec<_>>()).to_string());
+    (node["metadata"]["annotations"][key] != value).then(|| (key.to_owned(), value))
 }
 
 /// Entries of a merge patch: what is missing or different, and null for what was ours and is no longer wanted.
@@ -422,9 +445,13 @@ mod tests {
             },
             "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
         });
-        let patch = wanted(&[("new", "2")]).patch(&node).unwrap();
+        let wanted = wanted(&[("new", "2")]);
+        let patch = wanted.labels(&node).unwrap();
         assert_eq!(patch["metadata"]["labels"], json!({"new": "2", "ours": null}));
-        assert!(patch.get("spec").is_none());
+        assert_eq!(patch["metadata"]["annotations"], json!({OWNED_LABELS: "[\"new\"]"}));
+        // It has the taint, and is told whose it is.
+        let patch = wanted.taints(&node).unwrap();
+        assert!(patch.get("spec").is_none(), "{patch}");
     }
 
     #[test]
@@ -436,7 +463,10 @@ mod tests {
             },
             "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]},
         });
-        assert_eq!(wanted(&[("new", "2")]).patch(&node), None);
+        let wanted = wanted(&[("new", "2")]);
+        assert_eq!(wanted.labels(&node), None);
+        assert_eq!(wanted.annotations(&node), None);
+        assert_eq!(wanted.taints(&node), None);
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub const POD_RESOLV_CONF: &str = "/system/resolved/resolv.conf";
 /// A writable place for volume plugins; the default is on the read-only root.
 pub const VOLUME_PLUGINS: &str = "/var/lib/kubelet/volumeplugins";
 
+/// A taint as Kubernetes writes it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// Its value, which may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
 /// Taint of control plane nodes.
 pub const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
@@ -69,6 +81,8 @@ pub struct Kubelet {
     pub enable_fs_quota_monitoring: bool,
     /// Control planes run ordinary pods too.
     pub allow_scheduling_on_control_plane: bool,
+    /// Taints of the configuration, of a worker.
+    pub register_with_taints: Vec<Taint>,
     /// Credential providers are configured.
     pub credential_providers: bool,
     /// This is a control plane node.
@@ -265,6 +279,9 @@ fn config(kubelet: &Kubelet) -> Result<Value, Error> {
     if kubelet.control_plane && !kubelet.allow_scheduling_on_control_plane && !kubelet.skip_node_registration {
         config["registerWithTaints"] = json!([{"key": CONTROL_PLANE_TAINT, "effect": "NoSchedule"}]);
     }
+    if !kubelet.control_plane && !kubelet.register_with_taints.is_empty() && !kubelet.skip_node_registration {
+        config["registerWithTaints"] = json!(kubelet.register_with_taints);
+    }
     merge(&mut config, &Value::Object(kubelet.extra_config.clone()));
     Ok(config)
 }
@@ -370,6 +387,31 @@ mod tests {
         .config;
         assert_eq!(config.get("registerWithTaints"), None);
         assert_eq!(config["systemReserved"]["memory"], "384Mi");
+    }
+
+    #[test]
+    fn a_worker_registers_with_the_taints_of_the_configuration() {
+        let taint = Taint {
+            key: "a".into(),
+            value: "b".into(),
+            effect: "NoSchedule".into(),
+        };
+        let mut worker = Kubelet {
+            control_plane: false,
+            register_with_taints: vec![taint],
+            ..kubelet()
+        };
+        let taints = |kubelet: &Kubelet| render(kubelet).unwrap().config["registerWithTaints"].clone();
+        assert_eq!(
+            taints(&worker),
+            json!([{"key": "a", "value": "b", "effect": "NoSchedule"}])
+        );
+        // There the administrator's credentials put them on.
+        worker.control_plane = true;
+        assert_eq!(
+            taints(&worker),
+            json!([{"key": CONTROL_PLANE_TAINT, "effect": "NoSchedule"}])
+        );
     }
 
     #[test]

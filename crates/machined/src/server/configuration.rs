@@ -167,6 +167,7 @@ fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest, calle
         });
     };
     warnings.extend(lockouts(old, &config, caller)?);
+    warnings.extend(taints_of_a_worker(old, &config));
     let impact = config::change::apply_impact(old, &config);
     let mode = match (request.mode(), impact.reboot.is_empty()) {
         (ApplyMode::Auto, true) => ApplyMode::NoReboot,
@@ -186,6 +187,17 @@ fn judge(old: Option<&Config>, request: &proto::ApplyConfigurationRequest, calle
         warnings,
         mode,
         details,
+    })
+}
+
+/// Taints that this node, a worker, is told to have now and cannot give itself.
+fn taints_of_a_worker(old: &Config, new: &Config) -> Option<String> {
+    let taints = |config| config::view::node_settings(config).taints;
+    let is_worker = new.machine_type() == Some(config::MachineType::Worker);
+    (is_worker && taints(old) != taints(new)).then(|| {
+        "machine.nodeTaints: Kubernetes does not let a worker change its own taints: it has those of the configuration when \
+         it registers. Change them with `kubectl taint node` now."
+            .to_owned()
     })
 }
 

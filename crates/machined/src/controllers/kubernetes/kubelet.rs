@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use config::view;
-use resource::{Named, One, Outputs};
+use resource::{All, Named, One, Outputs};
 use serde_json::Value;
 
 use super::{cloud_provider, extra_args, from_resource, same, to_resource};
@@ -88,9 +88,18 @@ pub fn kubelet_spec(
     kubelet: One<spec::KubeletConfig>,
     nodename: One<spec::Nodename>,
     addresses: One<spec::NodeIP>,
+    taints: All<spec::NodeTaintSpec>,
     host: One<HostCapability>,
 ) -> anyhow::Result<Outputs<spec::KubeletSpec>> {
     let mut input: Kubelet = same(&*kubelet)?;
+    let taint = |taint: &spec::NodeTaintSpec| kubelet::Taint {
+        key: taint.key.clone(),
+        value: taint.value.clone(),
+        effect: taint.effect.clone(),
+    };
+    if kind.0 == MachineKind::Worker {
+        input.register_with_taints = taints.iter().map(|(_, found)| taint(found)).collect();
+    }
     input.extra_args = from_resource(&kubelet.extra_args);
     input.nodename = nodename.nodename.clone();
     input.node_ips.clone_from(&addresses.addresses);
@@ -177,7 +186,15 @@ mod tests {
             mode: "container".into(),
             ..HostCapability::default()
         };
-        let rendered = kubelet_spec(kind.into(), kubelet, nodename.into(), addresses.into(), host.into()).unwrap();
+        let rendered = kubelet_spec(
+            kind.into(),
+            kubelet,
+            nodename.into(),
+            addresses.into(),
+            All::new(Vec::new()),
+            host.into(),
+        )
+        .unwrap();
         assert!(rendered.get("kubelet").unwrap().args.contains(&"--v=4".to_owned()));
     }
 }
