@@ -28,6 +28,7 @@ pub fn tests() -> Vec<Test<Containers>> {
     tests![
         a_cluster_in_docker_is_shown_as_it_runs,
         a_cluster_in_docker_has_the_ports_and_mounts_that_were_asked_for,
+        a_worker_registers_with_the_taints_of_its_configuration,
         a_worker_started_by_hand_in_docker_joins,
         a_worker_removed_from_docker_brutally_does_not_disturb_the_rest,
         a_pod_in_docker_finds_the_api_server_by_name,
@@ -74,6 +75,8 @@ impl Containers {
             &mount,
             "--cpus-workers",
             "1.5",
+            "--config-patch-workers",
+            "machine: {nodeTaints: {e2e.keelson.dev/t: 'v:PreferNoSchedule'}}",
         ];
         if let Err(error) = cluster.place.create_with("docker", &more) {
             cluster.print_logs();
@@ -249,6 +252,15 @@ fn a_cluster_in_docker_has_the_ports_and_mounts_that_were_asked_for(c: &Containe
         let node = network().host(node).to_string();
         let text = c.keelctl.output(&["-n", &node, "read", &format!("{DATA}/greeting")])?;
         ensure!(text == "hello", "{text}");
+    }
+    Ok(())
+}
+
+fn a_worker_registers_with_the_taints_of_its_configuration(c: &Containers) -> Result<()> {
+    let path = "-o=jsonpath={.spec.taints}";
+    let taints = c.place.kubectl.output(&["get", "node", WORKER, path])?;
+    for part in ["e2e.keelson.dev/t", "PreferNoSchedule"] {
+        ensure!(taints.contains(part), "no {part}: {taints}");
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ mod files;
 mod firewall;
 mod high_availability;
 mod kubernetes;
+mod live;
 mod local;
 mod maintenance;
 mod offline;
@@ -117,6 +118,7 @@ fn shared(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         faults::tests(),
         changes::tests(),
         effects::tests(),
+        live::tests(),
         firewall::tests(),
         renewal::tests(),
         roles::tests(),
