@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use tokio::net::unix::pipe::Receiver;
+use tokio::net::unix::pipe::{Receiver, Sender};
 
+use super::Terminal;
 use crate::process::{pidfd, reaper};
 use crate::{Context, Error, Result};
 
@@ -33,6 +34,15 @@ impl std::fmt::Display for ExitStatus {
     }
 }
 
+/// Our ends of the standard streams.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) stderr: Option<OwnedFd>,
+    pub(super) terminal: Option<OwnedFd>,
+}
+
 /// A started target. Dropping it before it was waited for kills it: nothing runs that nobody looks after.
 #[derive(Debug)]
 pub struct Child {
@@ -48,16 +58,12 @@ pub struct Child {
     pub stdout: Option<OwnedFd>,
     /// The reading end of standard error, with `Output::Pipe`.
     pub stderr: Option<OwnedFd>,
+    stdin: Option<OwnedFd>,
+    terminal: Option<OwnedFd>,
 }
 
 impl Child {
-    pub(super) fn new(
-        pid: i32,
-        pidfd: OwnedFd,
-        registered: reaper::Registered,
-        stdout: Option<OwnedFd>,
-        stderr: Option<OwnedFd>,
-    ) -> Child {
+    pub(super) fn new(pid: i32, pidfd: OwnedFd, registered: reaper::Registered, ends: Ends) -> Child {
         let warnings = Vec::new();
         Child {
             pid,
@@ -67,8 +73,10 @@ impl Child {
             status: None,
             detached: false,
             warnings,
-            stdout,
-            stderr,
+            stdout: ends.stdout,
+            stderr: ends.stderr,
+            stdin: ends.stdin,
+            terminal: ends.terminal,
         }
     }
 
@@ -100,6 +108,17 @@ impl Child {
     /// As [`take_stdout`](Self::take_stdout), for standard error.
     pub fn take_stderr(&mut self) -> Result<Option<Receiver>> {
         self.stderr.take().map(receiver).transpose()
+    }
+
+    /// The writing end of standard input, with `Input::Pipe`, once. The target reads to its end when this is dropped.
+    pub fn take_stdin(&mut self) -> Result<Option<Sender>> {
+        let sender = |pipe| Sender::from_owned_fd(pipe).doing(|| "write the input of a sandbox");
+        self.stdin.take().map(sender).transpose()
+    }
+
+    /// Our end of the target's terminal, where it has one, once. When it is dropped the terminal hangs up.
+    pub fn take_terminal(&mut self) -> Result<Option<Terminal>> {
+        self.terminal.take().map(Terminal::new).transpose()
     }
 
     /// Sends a signal; a target that has already ended is no error.

@@ -66,7 +66,7 @@ fn launch(spec: OwnedFd, parent: i32, reporter: &mut Reporter) -> std::result::R
     if let Some(signal) = spec.parent_death_signal {
         die_with_parent(signal, parent)?;
     }
-    if spec.new_session {
+    if spec.new_session || (spec.terminal.is_some() && !spec.namespaces.pid) {
         rustix::process::setsid().doing(|| "start a session")?;
     }
     if spec.namespaces.pid {
@@ -77,8 +77,15 @@ fn launch(spec: OwnedFd, parent: i32, reporter: &mut Reporter) -> std::result::R
         // Everything else is the target's alone. The launcher stays outside: in a control group of version 2 a process
         // that the target cannot see would keep it from making groups of its own.
         relay::split(reporter)?;
+        if spec.terminal.is_some() {
+            // The target's own, so that what it asks of sessions and groups has an answer inside its namespace.
+            rustix::process::setsid().doing(|| "start a session")?;
+        }
     } else {
         reporter.send(&Report::Pid(std::process::id().cast_signed()));
+    }
+    if spec.terminal.is_some() {
+        rustix::process::ioctl_tiocsctty(std::io::stdin()).doing(|| "take the terminal")?;
     }
     for group in &spec.cgroups {
         let file = group.join("cgroup.procs");

@@ -6,7 +6,7 @@
 //! from `spawn` as an error that names the step and the path.
 //!
 //! Order: session, PID namespace (with one: fork; the launcher stays behind outside as the parent, passes signals on and
-//! ends as the target ends), control groups, OOM score, limits, network namespace to join, the other namespaces, host
+//! ends as the target ends), controlling terminal, control groups, OOM score, limits, network namespace to join, the other namespaces, host
 //! name, mounts and root, working folder, capabilities, user, `no_new_privs`, seccomp, exec.
 
 use std::collections::BTreeMap;
@@ -25,10 +25,12 @@ mod root;
 mod seccomp;
 mod spawn;
 mod status;
+mod terminal;
 
 pub use child::{Child, ExitStatus};
 pub use launch::run_if_requested;
 pub use spawn::{spawn, spawn_blocking};
+pub use terminal::{Terminal, WindowSize};
 
 /// What to run, and in what.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,6 +78,11 @@ pub struct SandboxSpec {
     pub new_session: bool,
     /// Signal that the target gets when the process that called [`spawn`] ends.
     pub parent_death_signal: Option<i32>,
+    /// A terminal of its own in place of the three standard streams, the controlling terminal of the session that the
+    /// target then leads. The caller has its other end, see [`Child::take_terminal`].
+    pub terminal: Option<WindowSize>,
+    /// Where standard input comes from.
+    pub stdin: Input,
     /// Where standard output goes.
     pub stdout: Output,
     /// Where standard error goes.
@@ -115,6 +122,15 @@ pub enum Root {
         path: PathBuf,
         /// Mounted read-only after everything in `mounts` is there.
         read_only: bool,
+    },
+    /// A folder of the host that stays as it is: what the target writes is kept in memory, and is gone with the target.
+    Scratch {
+        /// The folder.
+        lower: PathBuf,
+        /// An existing folder of the host to put the root together in; what is mounted there is seen by the sandbox only.
+        mountpoint: PathBuf,
+        /// Most bytes that are kept.
+        size: u64,
     },
     /// A squashfs image, read-only.
     Squashfs {
@@ -282,6 +298,17 @@ pub enum Resource {
     Core,
     /// Locked memory in bytes.
     Memlock,
+}
+
+/// Where standard input comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A pipe that the caller writes to.
+    Pipe,
+    /// Nothing is there to read.
+    #[default]
+    Null,
 }
 
 /// Where an output stream goes.

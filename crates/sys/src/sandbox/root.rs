@@ -1,7 +1,7 @@
 //! Build the new root and move into it.
 
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
@@ -25,7 +25,7 @@ pub(super) fn enter(spec: &SandboxSpec) -> Result<()> {
     // Copied while they are still what they are on the host: a bind that shall be shared stays a peer of its source.
     let binds = spec.mounts.iter().map(copy_source).collect::<Result<Vec<_>>>()?;
     mount::set_propagation("/", Propagation::Slave, true)?;
-    let path = mount_root(&spec.root)?;
+    let path = &mount_root(&spec.root)?;
     let root = RootHandle::open(path)?;
     for (mount, tree) in spec.mounts.iter().zip(binds) {
         apply(&root, mount, tree)?;
@@ -64,21 +64,39 @@ fn copy_source(mount: &Mount) -> Result<Option<Tree>> {
     Ok(Some(tree))
 }
 
-fn mount_root(root: &Root) -> Result<&Path> {
+fn mount_root(root: &Root) -> Result<PathBuf> {
     match root {
-        Root::Current => Ok(Path::new("/")),
+        Root::Current => Ok(PathBuf::from("/")),
         Root::Directory { path, .. } => {
             let tree = Tree::open(path, true)?;
             tree.set_propagation(Propagation::Private, true)?;
             tree.attach(path)?;
-            Ok(path)
+            Ok(path.clone())
         }
+        Root::Scratch {
+            lower,
+            mountpoint,
+            size,
+        } => scratch(lower, mountpoint, *size),
         Root::Squashfs { image, mountpoint } => {
             mount::squashfs(image, mountpoint)?;
             mount::set_propagation(mountpoint, Propagation::Private, false)?;
-            Ok(mountpoint)
+            Ok(mountpoint.clone())
         }
     }
+}
+
+/// A layer in memory over a folder. The mounts belong to this namespace alone, so nothing has to be cleared away.
+fn scratch(lower: &Path, mountpoint: &Path, size: u64) -> Result<PathBuf> {
+    mount::tmpfs(mountpoint, Some(&size.to_string()), 0o700)?;
+    mount::set_propagation(mountpoint, Propagation::Private, false)?;
+    let [upper, work, root] = ["upper", "work", "root"].map(|name| mountpoint.join(name));
+    for folder in [&upper, &work, &root] {
+        std::fs::create_dir(folder).doing(|| format!("make {}", folder.display()))?;
+    }
+    mount::overlay(&root, &[lower.to_path_buf()], &upper, &work)?;
+    mount::set_propagation(&root, Propagation::Private, false)?;
+    Ok(root)
 }
 
 fn apply(root: &RootHandle, mount: &Mount, tree: Option<Tree>) -> Result<()> {

@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use super::child::Child;
+use super::child::{Child, Ends};
 use super::status::{self, Report};
-use super::{Output, SandboxSpec};
+use super::{Input, Output, SandboxSpec, terminal};
 use crate::process::{pidfd, reaper};
 use crate::{Context, Error, Result};
 
@@ -77,14 +77,14 @@ fn start(spec: &SandboxSpec) -> Result<Child> {
     let name = || format!("start {program}");
     let spec_file = spec_in_memory(spec)?;
     let (status_reader, status_writer) = pipe()?;
-    let (stdout, stdout_reader) = output(&spec.stdout)?;
-    let (stderr, stderr_reader) = output(&spec.stderr)?;
+    let (streams, ends) = streams(spec)?;
     let passed = [spec_file.as_raw_fd(), status_writer.as_raw_fd()];
 
     let mut command = Command::new("/proc/self/exe");
     command.arg0("sandbox").env_clear();
     command.env(REQUEST, format!("{}:{}:{}", passed[0], passed[1], std::process::id()));
-    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let [stdin, stdout, stderr] = streams;
+    command.stdin(stdin).stdout(stdout).stderr(stderr);
     // SAFETY: the closure only calls fcntl(2), which is safe between fork and exec, on descriptors that stay open until
     // the exec because this function owns them.
     unsafe {
@@ -101,7 +101,7 @@ fn start(spec: &SandboxSpec) -> Result<Child> {
     let pidfd = pidfd::open(pid).doing(name)?;
 
     let reports = read_reports(status_reader, pidfd.as_fd(), SETUP_DEADLINE);
-    let mut child = Child::new(pid, pidfd, registered, stdout_reader, stderr_reader);
+    let mut child = Child::new(pid, pidfd, registered, ends);
     let reports = match reports {
         Ok(reports) => reports,
         Err(error) => {
@@ -151,6 +151,36 @@ fn spec_in_memory(spec: &SandboxSpec) -> Result<File> {
 
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).doing(|| "make a pipe")
+}
+
+/// The three standard streams of the target, and our ends of them.
+fn streams(spec: &SandboxSpec) -> Result<([Stdio; 3], Ends)> {
+    if let Some(size) = spec.terminal {
+        let (ours, theirs) = terminal::open(size)?;
+        let copy = || theirs.try_clone().doing(|| "hand over a terminal");
+        let streams = [copy()?.into(), copy()?.into(), theirs.into()];
+        let ends = Ends {
+            terminal: Some(ours),
+            ..Ends::default()
+        };
+        return Ok((streams, ends));
+    }
+    let (stdin, stdin_writer) = match spec.stdin {
+        Input::Null => (Stdio::null(), None),
+        Input::Pipe => {
+            let (reader, writer) = pipe()?;
+            (reader.into(), Some(writer))
+        }
+    };
+    let (stdout, stdout_reader) = output(&spec.stdout)?;
+    let (stderr, stderr_reader) = output(&spec.stderr)?;
+    let ends = Ends {
+        stdin: stdin_writer,
+        stdout: stdout_reader,
+        stderr: stderr_reader,
+        terminal: None,
+    };
+    Ok(([stdin, stdout, stderr], ends))
 }
 
 fn output(output: &Output) -> Result<(Stdio, Option<OwnedFd>)> {

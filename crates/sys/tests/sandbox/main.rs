@@ -6,6 +6,7 @@
 
 mod kernel;
 mod sandboxes;
+mod streams;
 mod target;
 
 macro_rules! tests {
@@ -23,6 +24,9 @@ const TESTS: &[(&str, fn())] = tests![
     sandboxes::a_service_has_no_privileges,
     sandboxes::a_kept_capability_survives_the_change_of_user,
     sandboxes::limits_the_host_refuses_are_warnings,
+    streams::what_is_written_to_a_target_is_read_to_its_end,
+    streams::a_target_with_a_terminal_knows_its_size_and_hears_of_another,
+    streams::what_a_target_writes_to_a_scratch_root_is_gone_with_it,
     kernel::a_sandbox_is_inside_its_control_group,
     kernel::a_group_of_version_2_is_joined_killed_and_removed,
     kernel::a_shared_bind_brings_mounts_back_to_the_host,

@@ -84,6 +84,18 @@ pub(crate) fn probe(role: &str) -> i32 {
             show("nofile", format!("{:?}", limit.current));
             0
         }
+        "copy" => {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).unwrap();
+            0
+        }
+        "terminal" => terminal(),
+        "scribble" => {
+            let before = std::fs::read_to_string("/here").unwrap();
+            std::fs::write("/here", "after").unwrap();
+            println!("{before} then {}", std::fs::read_to_string("/here").unwrap());
+            println!("{:?}", std::fs::write("/much", vec![0; 2 << 20]).map_err(|e| e.kind()));
+            0
+        }
         "mount" => {
             sys::mount::tmpfs("/shared/inner", None, 0o755).unwrap();
             println!("ready");
@@ -92,6 +104,32 @@ pub(crate) fn probe(role: &str) -> i32 {
         }
         other => panic!("no such role {other}"),
     }
+}
+
+/// Shows the size of the terminal, and when it changes, and what is typed, until it is interrupted.
+fn terminal() -> i32 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let size = || {
+        let size = rustix::termios::tcgetwinsize(std::io::stdin()).unwrap();
+        println!("{} {}", size.ws_row, size.ws_col);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(async {
+        let mut changed = signal(SignalKind::window_change()).unwrap();
+        let mut interrupted = signal(SignalKind::interrupt()).unwrap();
+        size();
+        std::thread::spawn(|| {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                println!("got {line}");
+            }
+        });
+        loop {
+            tokio::select! {
+                _ = changed.recv() => size(),
+                _ = interrupted.recv() => std::process::exit(9),
+            }
+        }
+    })
 }
 
 fn names(path: &str) -> String {
