@@ -50,6 +50,9 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     if is_closed_pipe(&error) {
         return ExitCode::from(CLOSED_PIPE);
     }
+    if let Some(ended) = error.downcast_ref::<session::Ended>() {
+        return ExitCode::from(ended.code);
+    }
     let interrupted = error.downcast_ref::<session::Interrupted>();
     if !error.is::<session::Silent>() && interrupted.is_none_or(|interrupted| !interrupted.told) {
         output::complain(&format!("{error:#}"));

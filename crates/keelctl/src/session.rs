@@ -302,6 +302,22 @@ impl Interrupted {
     }
 }
 
+/// What a command ran ended by itself, and not well; it has said what there is to say.
+#[derive(Debug, thiserror::Error)]
+#[error("ended with {code}")]
+pub struct Ended {
+    /// Its exit code, which becomes ours.
+    pub code: u8,
+}
+
+impl Ended {
+    /// With this code; one that no process can have is 255.
+    pub fn with(code: i32) -> Self {
+        let code = u8::try_from(code).unwrap_or(u8::MAX);
+        Self { code }
+    }
+}
+
 /// What failed, by node.
 #[derive(Debug, Default)]
 pub struct Failures(pub Vec<(String, Status)>);

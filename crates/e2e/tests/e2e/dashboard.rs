@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
 }
 
 /// A terminal that commands run on, with what was written to it so far.
-struct Terminal {
+pub struct Terminal {
     child: Child,
     keys: ChildStdin,
     shown: Arc<Mutex<Vec<u8>>>,
@@ -30,7 +30,7 @@ struct Terminal {
 
 impl Terminal {
     /// Runs a line of shell on a terminal of 100 columns and 30 rows. `script` makes one.
-    fn start(line: &str, configuration: &std::path::Path) -> Result<Self> {
+    pub fn start(line: &str, configuration: &std::path::Path) -> Result<Self> {
         let mut child = Command::new("script")
             .args(["-q", "-e", "-c", &format!("stty cols 100 rows 30; {line}"), "/dev/null"])
             .env("TALOSCONFIG", configuration)
@@ -57,14 +57,14 @@ impl Terminal {
     }
 
     /// What was written after the first `from` bytes, and how many bytes there are now.
-    fn text(&self, from: usize) -> (String, usize) {
+    pub fn text(&self, from: usize) -> (String, usize) {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let new = shown.get(from..).unwrap_or_default();
         (String::from_utf8_lossy(new).into_owned(), shown.len())
     }
 
     /// Waits until all of these were written after the first `from` bytes; gives how many there are then.
-    fn shows(&self, from: usize, wanted: &[&str]) -> Result<usize> {
+    pub fn shows(&self, from: usize, wanted: &[&str]) -> Result<usize> {
         let until = Instant::now() + LIMIT;
         loop {
             let (new, length) = self.text(from);
@@ -76,7 +76,7 @@ impl Terminal {
         }
     }
 
-    fn press(&mut self, keys: &str) -> Result<()> {
+    pub fn press(&mut self, keys: &str) -> Result<()> {
         self.keys.write_all(keys.as_bytes())?;
         Ok(self.keys.flush()?)
     }

@@ -10,6 +10,7 @@ mod command_line;
 mod conformance;
 mod crowds;
 mod dashboard;
+mod debug;
 mod defaults;
 mod discovery;
 mod docker;
@@ -114,6 +115,7 @@ fn shared(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         outside::tests(),
         support::tests(),
         dashboard::tests(),
+        debug::tests(),
         conformance::tests(),
         faults::tests(),
         changes::tests(),

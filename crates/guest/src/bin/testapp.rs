@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const USAGE: &str = "usage: test serve [--port N] | dial URL | resolve NAME | sleep SECONDS | exit N | echo WORDS… | cat FILE | \
-write FILE TEXT | env | log N [MILLISECONDS] | fill FILE MEGABYTES | eat MEGABYTES";
+write FILE TEXT | env | log N [MILLISECONDS] | terminal | fill FILE MEGABYTES | eat MEGABYTES";
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest request head and answer read.
 const MAX: u64 = 1 << 20;
@@ -50,6 +50,7 @@ fn run(words: &[&str]) -> io::Result<u8> {
         }
         ["log", count] => log(number(count)?, 0)?,
         ["log", count, pause] => log(number(count)?, number(pause)?)?,
+        ["terminal"] => terminal()?,
         ["fill", file, megabytes] => {
             let mut file = std::fs::File::create(file)?;
             for _ in 0..number::<u64>(megabytes)? {
@@ -78,6 +79,19 @@ fn log(count: u64, pause: u64) -> io::Result<()> {
         std::thread::sleep(Duration::from_millis(pause));
     }
     Ok(())
+}
+
+/// Says how large its terminal is, at once and after every line that is typed; `exit` ends it.
+fn terminal() -> io::Result<()> {
+    let mut lines = io::stdin().lines();
+    loop {
+        let size = rustix::termios::tcgetwinsize(io::stdin())?;
+        println!("a terminal of {} columns and {} rows", size.ws_col, size.ws_row);
+        match lines.next().transpose()?.as_deref() {
+            None | Some("exit") => return Ok(()),
+            Some(_) => {}
+        }
+    }
 }
 
 fn serve(port: u16) -> io::Result<()> {

@@ -29,6 +29,23 @@ pub struct Dashboard {
     pub update_interval: Duration,
 }
 
+/// `debug`
+#[derive(Debug, Args)]
+pub struct Debug {
+    /// The image, or a file with one as `docker save` writes it
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Arguments of the image's command
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+    /// Arguments of the image's command, before the others
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    pub args: Vec<String>,
+    /// Where the node keeps the image: system, cri or inmem
+    #[arg(long, default_value = "inmem")]
+    pub namespace: String,
+}
+
 /// `netstat`
 #[derive(Debug, Default, Args)]
 pub struct Netstat {

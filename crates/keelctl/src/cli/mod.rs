@@ -62,6 +62,8 @@ pub enum Command {
     Copy(Node<files::Copy>),
     /// Show a live overview of nodes
     Dashboard(Node<load::Dashboard>),
+    /// Run a container with a node's privileges, for as long as this command runs
+    Debug(Node<load::Debug>),
     /// Print the kernel log
     Dmesg(Node<node::Dmesg>),
     /// Render the reference of all commands
@@ -406,6 +408,8 @@ mod tests {
             "keelctl cg --preset cpu",
             "keelctl ps -w -s cpu",
             "keelctl tcpdump -i lo",
+            "keelctl debug nginx --args -x,y ls -la",
+            "keelctl debug ./nginx.tar -n a --namespace system",
             "keelctl image p nginx",
             "keelctl image rm nginx",
             "keelctl image default",
@@ -422,8 +426,8 @@ mod tests {
     #[test]
     fn what_is_not_built_yet_is_known_with_any_flags() {
         for (line, name) in [
-            ("keelctl debug nginx --args x", "debug"),
             ("keelctl gen secureboot uki", "gen secureboot uki"),
+            ("keelctl gen secureboot pcr --output x", "gen secureboot pcr"),
         ] {
             assert!(
                 matches!(parse_line(line), Ok(Parsed::Pending(found)) if found.name == name),

@@ -33,12 +33,6 @@ const SECURE_BOOT: &str = "a node in a container does not boot by itself, and th
 /// All of them. A command that gets built leaves this table in the same change.
 pub const PENDING: &[Pending] = &[
     pending(
-        "debug",
-        "Run a debug container on a node",
-        "--args, --namespace",
-        "run a pod on the node with `kubectl debug node/NAME`; `list`, `read`, `processes`, `netstat` and `pcap` look at the node itself",
-    ),
-    pending(
         "gen secureboot database",
         "Generate the UEFI databases for SecureBoot",
         "--enrolled-certificate, --include-well-known-uefi-certs, --signing-certificate, --signing-key, -o, --output",

@@ -1,11 +1,17 @@
 //! `image list`, `image pull` and `image remove`.
 
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Result, bail};
 use api::client::Client;
-use api::proto::common::{ContainerDriver, ContainerdInstance, ContainerdNamespace};
+use api::proto::common::{ContainerDriver, ContainerdInstance, ContainerdNamespace, Data};
+use api::proto::machine::image_service_import_request::Request;
 use api::proto::machine::image_service_pull_response::Response;
 use api::proto::machine::{
-    ImageListRequest, ImagePullRequest, ImageServiceListRequest, ImageServicePullRequest, ImageServiceRemoveRequest,
+    ImageListRequest, ImagePullRequest, ImageServiceImportRequest, ImageServiceListRequest, ImageServicePullRequest,
+    ImageServiceRemoveRequest,
 };
 use futures::StreamExt as _;
 use tonic::{Code, Status};
@@ -15,6 +21,9 @@ use crate::cli::common::ClientFlags;
 use crate::output::age::{rfc3339, timestamp};
 use crate::output::{note, print, size, table::Table};
 use crate::session::{Session, block};
+
+/// Bytes of an archive in one message.
+const CHUNK: usize = 256 * 1024;
 
 /// The namespace of images that a flag names.
 pub fn known(namespace: &str) -> Result<ContainerdNamespace> {
@@ -26,7 +35,8 @@ pub fn known(namespace: &str) -> Result<ContainerdNamespace> {
     }
 }
 
-fn instance(namespace: ContainerdNamespace) -> ContainerdInstance {
+/// The same as the newer calls take it.
+pub fn instance(namespace: ContainerdNamespace) -> ContainerdInstance {
     ContainerdInstance {
         driver: ContainerDriver::Cri.into(),
         namespace: namespace.into(),
@@ -73,6 +83,34 @@ pub async fn pull_on(client: Client, namespace: ContainerdNamespace, image: Stri
         }
     }
     Ok(name)
+}
+
+/// Uploads an archive of an image to one node; gives the name under which it is there.
+pub async fn import_on(client: &Client, namespace: ContainerdNamespace, archive: &Path) -> Result<String, Status> {
+    let told = |e: std::io::Error| Status::invalid_argument(format!("read {}: {e}", archive.display()));
+    let mut file = std::fs::File::open(archive).map_err(told)?;
+    let broken = Arc::new(Mutex::new(None));
+    let keep = broken.clone();
+    let first = Request::Containerd(instance(namespace));
+    let chunks = std::iter::from_fn(move || {
+        let mut bytes = vec![0; CHUNK];
+        let read = file.read(&mut bytes).unwrap_or_else(|error| {
+            *keep.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            0
+        });
+        bytes.truncate(read);
+        let data = Data { metadata: None, bytes };
+        (read > 0).then_some(Request::ImageChunk(data))
+    });
+    let requests = std::iter::once(first).chain(chunks);
+    let requests = requests.map(|request| ImageServiceImportRequest { request: Some(request) });
+    let answer = client.image().import(futures::stream::iter(requests)).await;
+    // The node only sees an archive that is not whole.
+    let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match broken {
+        Some(error) => Err(told(error)),
+        None => Ok(answer?.into_inner().name),
+    }
 }
 
 /// Runs `image remove`.

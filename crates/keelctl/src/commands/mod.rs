@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod containers;
 pub mod copy;
 pub mod dashboard;
+pub mod debug;
 pub mod edit;
 pub mod etcd;
 pub mod events;
@@ -82,6 +83,7 @@ pub fn run(cli: Cli, program: Program) -> Result<()> {
         Command::Containers(command) => containers::run(&command, program),
         Command::Copy(command) => copy::copy(&command, program),
         Command::Dashboard(command) => dashboard::run(&command, program),
+        Command::Debug(command) => debug::run(&command, program),
         Command::Dmesg(command) => logs::dmesg(&command, program),
         Command::Docs(args) => match args.output {
             Some(path) => std::fs::write(&path, crate::reference::render()).with_context(|| format!("write {path}")),

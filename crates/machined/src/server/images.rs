@@ -52,7 +52,7 @@ impl Place {
 }
 
 /// A name as registries take it: `nginx` is `docker.io/library/nginx:latest`.
-fn reference(text: &str) -> Result<String, Status> {
+pub(super) fn reference(text: &str) -> Result<String, Status> {
     let parsed: Result<ImageRef, _> = text.parse();
     let parsed = parsed.map_err(|e| Status::invalid_argument(e.to_string()))?;
     Ok(parsed.to_string())
@@ -131,9 +131,18 @@ async fn pull(
     name: &str,
     progress: impl Fn(Progress) + Send + Sync + 'static,
 ) -> Result<(), Status> {
-    if place == Place::Runtime {
-        return node.cri.pull_image(name).await.map_err(super::internal);
+    match place {
+        Place::Runtime => node.cri.pull_image(name).await.map_err(super::internal),
+        Place::System => pull_for_node(node, name, progress).await,
     }
+}
+
+/// Pulls an image into the node's own folder.
+pub(super) async fn pull_for_node(
+    node: &Node,
+    name: &str,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+) -> Result<(), Status> {
     let mut puller = node.puller.clone();
     let configured = puller.wait_for(Option::is_some);
     let puller: Option<Arc<Puller>> = match tokio::time::timeout(CONFIGURED, configured).await {

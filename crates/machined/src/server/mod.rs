@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod configuration;
 pub mod containers;
 pub mod counters;
+pub mod debug;
 pub mod etcd;
 pub mod events;
 pub mod files;
@@ -64,6 +65,7 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
         .add_service(machine)
         .add_service(TimeServiceServer::new(time::Time))
         .add_service(images::Images::server(node.clone()))
+        .add_service(debug::Debug::server(node.clone()))
         .add_service(storage::server())
         .add_service(api::proto::storage::storage_service_server::StorageServiceServer::new(
             hardware::Hardware,
