@@ -9,6 +9,7 @@
 //!
 //! Everything is a value or a path passed in; nothing reads the environment. The same inputs give the same bytes.
 
+pub mod archive;
 #[cfg(feature = "build")]
 pub mod components;
 #[cfg(feature = "build")]

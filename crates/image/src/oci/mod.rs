@@ -15,3 +15,4 @@ pub use layout::{Layout, LayoutError};
 pub use types::{
     Descriptor, History, ImageConfig, ImageDocument, Index, Manifest, Platform, REF_NAME, RootFs, media_type,
 };
+pub(crate) use types::{architecture, is_ours};

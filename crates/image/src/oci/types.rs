@@ -75,6 +75,23 @@ impl Descriptor {
     }
 }
 
+/// Whether an index' descriptor is for this machine.
+pub(crate) fn is_ours(descriptor: &Descriptor) -> bool {
+    descriptor
+        .platform
+        .as_ref()
+        .is_some_and(|p| p.os == "linux" && p.architecture == architecture())
+}
+
+/// This machine's architecture as Go and OCI name it.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// An index: a list of manifests (`index.json` of a layout is one).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -25,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use auth::Auth;
 pub use mirror::Copying;
-pub use store::Pulled;
+pub use store::{Pulled, unpack_archived};
 
 use crate::digest::Digest;
-use crate::oci::{Descriptor, ImageDocument, Index, Manifest, media_type};
+use crate::oci::{ImageDocument, Index, Manifest, architecture, is_ours, media_type};
 use crate::reference::ImageRef;
 use http_client::{Client, RequestError};
 
@@ -332,22 +332,6 @@ async fn resolve(client: &Client, image: &ImageRef) -> Result<(Manifest, Digest)
         )));
     }
     Ok((serde_json::from_slice(&bytes).map_err(unreadable)?, digest))
-}
-
-fn is_ours(descriptor: &Descriptor) -> bool {
-    descriptor
-        .platform
-        .as_ref()
-        .is_some_and(|p| p.os == "linux" && p.architecture == architecture())
-}
-
-/// This machine's architecture as Go and OCI name it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 #[cfg(test)]

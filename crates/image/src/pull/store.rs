@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::http_client::{Client, RequestError};
 use super::{Failure, Progress, PullError};
+use crate::archive::Archived;
 use crate::digest::Digest;
 use crate::oci::{Descriptor, ImageConfig, ImageDocument, Manifest};
 use crate::unpack::{self, Unpacker};
@@ -94,51 +95,106 @@ pub(super) async fn fetch_and_unpack(
         .try_collect()
         .await?;
 
-    let rootfs = work.path().join(ROOTFS);
-    fs::create_dir(&rootfs).map_err(disk(format!("create {}", rootfs.display())))?;
-    let unpacker = Unpacker::new(&rootfs).map_err(disk(format!("open {}", rootfs.display())))?;
-    let unpacker = Arc::new(unpacker.limit(MAX_UNPACKED));
-    let layers = paths.len();
-    for (number, path) in paths.into_iter().enumerate() {
-        progress(Progress::Unpacking {
-            layer: number + 1,
-            layers,
-        });
-        let (kind, want) = (
-            manifest.layers[number].media_type.clone(),
-            document.rootfs.diff_ids[number].clone(),
-        );
-        let unpacker = unpacker.clone();
-        let unpacked = tokio::task::spawn_blocking(move || {
-            let file = fs::File::open(&path)?;
-            unpack::layer(&unpacker, file, &kind, Some(&want))?;
-            fs::remove_file(&path)?;
-            Ok(())
-        });
-        let unpacked = unpacked.await.map_err(|e| disk("unpack".into())(io::Error::other(e)))?;
-        unpacked.map_err(|source| {
-            Failure::Here(PullError::Unpack {
+    let place = Place { work, dir, parent };
+    let unpacked = place
+        .unpack(reference, digest, manifest, document, paths, progress)
+        .await;
+    unpacked.map_err(Failure::Here)
+}
+
+/// Unpacks an image of an archive into `dir`, as a pull does.
+///
+/// # Errors
+/// A layer is not what the image says, or the folder cannot be written.
+pub async fn unpack_archived(image: &Archived, dir: &Path) -> Result<Pulled, PullError> {
+    let disk = |doing: String| {
+        let image = image.name.clone();
+        move |source| PullError::Disk { image, doing, source }
+    };
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(parent).map_err(disk(format!("create {}", parent.display())))?;
+    let work = tempfile::Builder::new()
+        .prefix(".pull-")
+        .tempdir_in(parent)
+        .map_err(disk(format!("create a folder in {}", parent.display())))?;
+    let layers = image.manifest.layers.iter();
+    let paths = layers.map(|layer| image.layout.blob_path(&layer.digest)).collect();
+    let (digest, document) = (image.target.digest.clone(), image.document.clone());
+    let place = Place { work, dir, parent };
+    place
+        .unpack(&image.name, digest, &image.manifest, document, paths, &|_| {})
+        .await
+}
+
+/// Where an image is put together, and where it goes.
+struct Place<'a> {
+    work: tempfile::TempDir,
+    dir: &'a Path,
+    parent: &'a Path,
+}
+
+impl Place<'_> {
+    async fn unpack(
+        self,
+        reference: &str,
+        digest: Digest,
+        manifest: &Manifest,
+        document: ImageDocument,
+        paths: Vec<PathBuf>,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Pulled, PullError> {
+        let Self { work, dir, parent } = self;
+        let disk = |doing: String| {
+            let image = reference.to_owned();
+            move |source| PullError::Disk { image, doing, source }
+        };
+        let rootfs = work.path().join(ROOTFS);
+        fs::create_dir(&rootfs).map_err(disk(format!("create {}", rootfs.display())))?;
+        let unpacker = Unpacker::new(&rootfs).map_err(disk(format!("open {}", rootfs.display())))?;
+        let unpacker = Arc::new(unpacker.limit(MAX_UNPACKED));
+        let layers = paths.len();
+        for (number, path) in paths.into_iter().enumerate() {
+            progress(Progress::Unpacking {
+                layer: number + 1,
+                layers,
+            });
+            let (kind, want) = (
+                manifest.layers[number].media_type.clone(),
+                document.rootfs.diff_ids[number].clone(),
+            );
+            let unpacker = unpacker.clone();
+            let own = path.starts_with(work.path());
+            let unpacked = tokio::task::spawn_blocking(move || {
+                let file = fs::File::open(&path)?;
+                unpack::layer(&unpacker, file, &kind, Some(&want))?;
+                if own {
+                    fs::remove_file(&path)?;
+                }
+                Ok(())
+            });
+            let unpacked = unpacked.await.map_err(|e| disk("unpack".into())(io::Error::other(e)))?;
+            unpacked.map_err(|source| PullError::Unpack {
                 image: reference.to_owned(),
                 source,
-            })
-        })?;
-    }
+            })?;
+        }
 
-    let pulled = Pulled {
-        reference: reference.to_owned(),
-        digest,
-        config: document.config,
-        dir: dir.to_owned(),
-    };
-    let text = serde_json::to_vec_pretty(&pulled).map_err(|e| disk("describe".into())(e.into()))?;
-    let put = || -> io::Result<()> {
-        let mut file = fs::File::create(work.path().join(DOCUMENT))?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        swap(work, dir, parent)
-    };
-    put().map_err(disk(format!("put the image into {}", dir.display())))?;
-    Ok(pulled)
+        let pulled = Pulled {
+            reference: reference.to_owned(),
+            digest,
+            config: document.config,
+            dir: dir.to_owned(),
+        };
+        let text = serde_json::to_vec_pretty(&pulled).map_err(|e| disk("describe".into())(e.into()))?;
+        let put = || -> io::Result<()> {
+            let mut file = fs::File::create(work.path().join(DOCUMENT))?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            swap(work, dir, parent)
+        };
+        put().map_err(disk(format!("put the image into {}", dir.display())))?;
+        Ok(pulled)
+    }
 }
 
 /// Moves the finished folder into place. An older image there is exchanged for it in one step and then removed.
