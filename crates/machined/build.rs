@@ -3,7 +3,14 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(
-        ["proto/cri.proto", "proto/etcd.proto", "proto/etcd-election.proto"],
+        [
+            "proto/cri.proto",
+            "proto/etcd.proto",
+            "proto/etcd-election.proto",
+            "proto/containerd-content.proto",
+            "proto/containerd-images.proto",
+            "proto/containerd-leases.proto",
+        ],
         ["proto"],
     )?;
     tonic_prost_build::configure()

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::boot::platform::Environment;
+use crate::clients::containerd::Containerd;
 use crate::clients::cri::Cri;
 use crate::controllers::discovery_service::Way;
 use crate::events::Events;
@@ -33,8 +34,10 @@ pub struct Node {
     pub configs: machine_config::Store,
     /// Reboot, shutdown, reset.
     pub sequencer: Sequencer,
-    /// containerd.
+    /// containerd, as the kubelet sees it.
     pub cri: Cri,
+    /// containerd, for what that does not offer.
+    pub containerd: Containerd,
     /// How the node itself pulls images; none before the registry configuration is known.
     pub puller: watch::Receiver<Option<Arc<Puller>>>,
     /// The way to the discovery service.

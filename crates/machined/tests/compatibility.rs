@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use api::trustd::{Config as Trustd, Issuer, sign_request};
 use machined::boot::platform::{Environment, Platform};
+use machined::clients::containerd::Containerd;
 use machined::clients::cri::Cri;
 use machined::controllers::{self, World};
 use machined::events::Events;
@@ -78,6 +79,7 @@ fn node(folder: &Path) -> Node {
         configs: machined::machine_config::Store::new(folder),
         sequencer,
         cri,
+        containerd: Containerd::new(&folder.join("containerd.sock")),
         puller: watch::channel(None).1,
         environment: Arc::new(Environment {
             platform: Platform::Container,

@@ -1,5 +1,6 @@
 //! Containers with a node's privileges: what they see, and that nothing of them stays.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use e2e::run::Test;
 use e2e::running::send;
 use e2e::tests;
 use e2e::wait::eventually;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, control_plane, worker};
 use crate::dashboard::Terminal;
@@ -19,6 +21,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         a_debug_container_sees_the_node_and_its_exit_code_is_the_commands,
         a_debug_container_has_the_terminal_of_the_person,
         a_debug_container_ends_with_its_client,
+        an_image_of_a_file_runs_as_a_debug_container_and_as_a_pod,
     ]
 }
 
@@ -38,8 +41,15 @@ fn a_debug_container_sees_the_node_and_its_exit_code_is_the_commands(c: &Cluster
     );
     // Larger than what is on the way at any time, so both directions have to flow at once.
     let lines: String = (0..200_000).map(|n| format!("line {n}\n")).collect();
-    let echoed = c.keelctl.run_with_input(&debug(worker(), &["cat"]), &lines)?.output()?;
-    ensure!(echoed == lines, "{} of {} bytes came back", echoed.len(), lines.len());
+    let file = c.folder().join("lines");
+    std::fs::write(&file, &lines)?;
+    let mut command = c.keelctl.command(&debug(worker(), &["cat"]));
+    let echoed = command.stdin(std::fs::File::open(&file)?).output()?;
+    ensure!(
+        echoed.stdout == lines.as_bytes(),
+        "{} bytes came back",
+        echoed.stdout.len()
+    );
     let ended = c.keelctl.run(&debug(worker(), &["exit", "7"]))?;
     ensure!(ended.code == Some(7) && ended.stderr.is_empty(), "{ended:?}");
     let unknown = ["-n", worker(), "debug", "ghcr.io/keelson/none:v1"];
@@ -72,7 +82,10 @@ fn a_debug_container_has_the_terminal_of_the_person(c: &Cluster) -> Result<()> {
     let (text, _) = terminal.text(seen);
     let settings: Vec<&str> = text.split_whitespace().collect();
     for setting in ["icanon", "echo", "isig"] {
-        ensure!(settings.contains(&setting), "the terminal is without {setting}:\n{text}");
+        ensure!(
+            settings.contains(&setting),
+            "the terminal is without {setting}:\n{text}"
+        );
     }
     Ok(())
 }
@@ -97,4 +110,86 @@ fn a_debug_container_ends_with_its_client(c: &Cluster) -> Result<()> {
         ensure!(left.lines().count() <= 2, "something is left:\n{left}");
         Ok(())
     })
+}
+
+/// The test image under another name, in an archive of its own.
+fn archive(folder: &Path, name: &str) -> Result<PathBuf> {
+    let layout = dist().join("images");
+    let read = |path: &Path| -> Result<Value> {
+        let text = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    };
+    let blob = |digest: &Value| {
+        let hex = digest.as_str().unwrap_or_default().trim_start_matches("sha256:");
+        Path::new("blobs/sha256").join(hex)
+    };
+    let index = read(&layout.join("index.json"))?;
+    let images = index["manifests"].as_array().context("no manifests")?;
+    let named = |image: &&Value| image["annotations"]["org.opencontainers.image.ref.name"] == IMAGE;
+    let mut image = images
+        .iter()
+        .find(named)
+        .context("the test image is not there")?
+        .clone();
+    image["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+    let manifest = blob(&image["digest"]);
+    let document = read(&layout.join(&manifest))?;
+    let layers = document["layers"].as_array().context("no layers")?;
+    let parts = layers.iter().chain([&document["config"]]);
+    let blobs = parts.map(|part| blob(&part["digest"])).chain([manifest]);
+
+    let path = folder.join("image.tar");
+    let mut tar = tar::Builder::new(std::fs::File::create(&path)?);
+    for blob in blobs {
+        tar.append_path_with_name(layout.join(&blob), &blob)?;
+    }
+    let index = serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": [image]}))?;
+    let mut header = tar::Header::new_gnu();
+    header.set_size(index.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "index.json", index.as_slice())?;
+    tar.into_inner()?;
+    Ok(path)
+}
+
+fn an_image_of_a_file_runs_as_a_debug_container_and_as_a_pod(c: &Cluster) -> Result<()> {
+    const NAME: &str = "ghcr.io/keelson/imported:v1";
+    let archive = archive(c.folder(), NAME)?.display().to_string();
+    let said = c.ask(worker(), &["debug", &archive, "echo", "out of a file"])?;
+    ensure!(said == "out of a file\n", "{said}");
+    let listed = c.ask(worker(), &["image", "--namespace", "system", "list"])?;
+    ensure!(listed.contains(NAME), "{listed}");
+    c.ask(worker(), &["image", "--namespace", "system", "remove", NAME])?;
+
+    c.ask(worker(), &["image", "import", &archive])?;
+    let node = c.ask(worker(), &["get", "nodename", "-o", "jsonpath={.spec.nodename}"])?;
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "imported"},
+        "spec": {
+            "nodeName": node.trim(),
+            "restartPolicy": "Never",
+            "containers": [{"name": "one", "image": NAME, "imagePullPolicy": "Never", "args": ["echo", "imported"]}],
+        },
+    });
+    c.kubectl
+        .run_with_input(&["apply", "-f", "-"], &pod.to_string())?
+        .output()?;
+    eventually("the pod of an imported image", LIMIT, || {
+        let phase = c
+            .kubectl
+            .output(&["get", "pod", "imported", "-o", "jsonpath={.status}"])?;
+        ensure!(phase.contains("Succeeded"), "{phase}");
+        Ok(())
+    })?;
+    c.kubectl.output(&["delete", "pod", "imported", "--wait=false"])?;
+
+    let nonsense = c.folder().join("talosconfig").display().to_string();
+    let refused = c
+        .keelctl
+        .run(&["-n", worker(), "image", "import", &nonsense])?
+        .refusal()?;
+    ensure!(refused.contains("archive"), "{refused}");
+    Ok(())
 }

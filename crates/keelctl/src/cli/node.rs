@@ -178,6 +178,11 @@ pub enum ImageAction {
     CacheCreate(CacheCreate),
     /// Serve a folder of images as a registry
     CacheServe(CacheServe),
+    /// Upload an image to nodes (not in talosctl)
+    Import {
+        /// File with the image, as `docker save` writes it
+        archive: PathBuf,
+    },
     /// List images of a node
     #[command(visible_aliases = ["l", "ls"])]
     List,

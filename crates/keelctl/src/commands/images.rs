@@ -85,6 +85,21 @@ pub async fn pull_on(client: Client, namespace: ContainerdNamespace, image: Stri
     Ok(name)
 }
 
+/// Runs `image import`.
+pub fn import(flags: &ClientFlags, program: Program, archive: &Path, namespace: &str) -> Result<()> {
+    let namespace = known(namespace)?;
+    block(async {
+        let session = Session::open(flags, program)?;
+        let (imported, failures) = session
+            .each(async |client| import_on(&client, namespace, archive).await)
+            .await;
+        for (node, name) in imported {
+            note(&format!("{node}: imported {name}"));
+        }
+        failures.into_result()
+    })
+}
+
 /// Uploads an archive of an image to one node; gives the name under which it is there.
 pub async fn import_on(client: &Client, namespace: ContainerdNamespace, archive: &Path) -> Result<String, Status> {
     let told = |e: std::io::Error| Status::invalid_argument(format!("read {}: {e}", archive.display()));

@@ -149,6 +149,7 @@ fn image(command: &Image, program: Program) -> Result<()> {
         }),
         ImageAction::CacheCreate(args) => image_cache::create(args),
         ImageAction::CacheServe(args) => image_cache::serve(args),
+        ImageAction::Import { archive } => images::import(&command.client, program, archive, namespace),
         ImageAction::List => images::list(&command.client, program, namespace),
         ImageAction::Pull { image } => images::pull(&command.client, program, image, namespace),
         ImageAction::Remove { image } => images::remove(&command.client, program, image, namespace),

@@ -16,6 +16,7 @@ use sys::cgroup::Layout;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::clients::containerd::Containerd;
 use crate::clients::cri::Cri;
 use crate::controllers::discovery_service::Way;
 use crate::controllers::{self, containerd};
@@ -107,6 +108,7 @@ async fn run(verbosity: verbosity::Verbosity, logs: Logs) -> anyhow::Result<Endi
         configs: machine_config::Store::new(Path::new(STATE)),
         sequencer,
         cri,
+        containerd: Containerd::new(Path::new(containerd::SOCKET)),
         puller: pulling,
         discovery,
         environment: Arc::new(environment),

@@ -1,5 +1,6 @@
 //! Clients of what a node talks to: containerd, etcd, Kubernetes, servers of files.
 
+pub mod containerd;
 pub mod cri;
 pub mod etcd;
 pub mod http;

@@ -31,7 +31,7 @@ const WAITING: usize = 16;
 
 /// Where images are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// The container runtime.
     Runtime,
     /// The node's own folder.
@@ -46,8 +46,13 @@ impl Place {
         }
     }
 
-    fn of_instance(instance: Option<&ContainerdInstance>) -> Self {
-        instance.map_or(Self::Runtime, |i| Self::of(i.namespace()))
+    /// Of the newer calls. Those name the namespace `inmem`, of images for a moment, by the number that means none in the
+    /// older ones.
+    pub(super) fn of_instance(instance: Option<&ContainerdInstance>) -> Self {
+        match instance.map(ContainerdInstance::namespace) {
+            Some(ContainerdNamespace::NsUnknown | ContainerdNamespace::NsSystem) => Self::System,
+            Some(ContainerdNamespace::NsCri) | None => Self::Runtime,
+        }
     }
 }
 
@@ -278,11 +283,10 @@ impl ImageService for Images {
 
     async fn import(
         &self,
-        _: Request<Streaming<proto::ImageServiceImportRequest>>,
+        request: Request<Streaming<proto::ImageServiceImportRequest>>,
     ) -> Answer<proto::ImageServiceImportResponse> {
-        Err(Status::unimplemented(
-            "importing an image from a file is not there yet: push it to a registry that the node pulls from (machine.registries.mirrors), and pull it",
-        ))
+        let name = super::import::import(&self.node, request.into_inner()).await?;
+        Ok(Response::new(proto::ImageServiceImportResponse { name }))
     }
 
     async fn remove(&self, request: Request<proto::ImageServiceRemoveRequest>) -> Answer<()> {

@@ -14,6 +14,7 @@ pub mod files;
 pub mod gates;
 pub mod hardware;
 pub mod images;
+pub mod import;
 pub mod insight;
 pub mod logs;
 pub mod machine;

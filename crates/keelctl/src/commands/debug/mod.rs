@@ -4,7 +4,8 @@ mod person;
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use api::proto::common::ContainerdNamespace;
 use api::proto::machine::debug_container_run_request::Request as Part;
 use api::proto::machine::debug_container_run_request_spec::Profile;
 use api::proto::machine::debug_container_run_response::Resp;
@@ -27,11 +28,14 @@ const WAITING: usize = 16;
 pub fn run(command: &Node<Args>, program: Program) -> Result<()> {
     let args = &command.args;
     let namespace = images::known(&args.namespace)?;
+    let file = Path::new(&args.image);
+    if file.is_file() && namespace == ContainerdNamespace::NsCri {
+        bail!("an image of a file is for the node alone: leave out --namespace, or say system");
+    }
     block(async {
         let session = Session::open(&command.client, program)?;
         let target = session.single("debug")?;
         let failed = |status| Failures(vec![(target.node.clone(), status)]);
-        let file = Path::new(&args.image);
         let image = if file.is_file() {
             images::import_on(&target.client, namespace, file).await
         } else {
@@ -72,7 +76,14 @@ async fn attach(target: &Target, spec: DebugContainerRunRequestSpec, person: Per
             left = present.left() => Err(left),
         };
         match answer?.and_then(|answer| answer.resp) {
-            Some(Resp::StdoutData(bytes)) => print_bytes(&bytes)?,
+            Some(Resp::StdoutData(bytes)) => {
+                // Whoever reads our output may take a while, and must not keep us from hearing that we shall end.
+                let printing = tokio::task::spawn_blocking(move || print_bytes(&bytes));
+                tokio::select! {
+                    printed = printing => printed.context("print")??,
+                    left = present.left() => return Err(left),
+                }
+            }
             Some(Resp::ExitCode(code)) => break Some(code),
             None => break None,
         }
