@@ -11,6 +11,7 @@ mod target;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pki::roles::Role;
 use tonic::codec::CompressionEncoding;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -80,8 +81,20 @@ impl Client {
 
     /// The same connection, for other nodes.
     pub fn with_nodes<S: AsRef<str>>(&self, nodes: &[S]) -> Self {
+        let target = Target::of(nodes);
         Self {
-            target: Target::of(nodes),
+            target: match self.target.role() {
+                Some(role) => target.with_role(role),
+                None => target,
+            },
+            ..self.clone()
+        }
+    }
+
+    /// The same connection, with calls made with this role. Nodes grant that to nodes alone.
+    pub fn with_role(&self, role: Role) -> Self {
+        Self {
+            target: self.target.clone().with_role(role),
             ..self.clone()
         }
     }

@@ -86,6 +86,7 @@ pub fn tests() -> Vec<Test<Cluster>> {
         both_nodes_answer_version,
         both_nodes_are_members,
         the_node_is_healthy,
+        a_reader_is_told_how_the_cluster_is_by_a_control_plane,
         resources_are_shown_by_every_name,
         resources_come_as_json_and_jsonpath,
         services_run_and_are_healthy,
@@ -133,6 +134,42 @@ fn the_node_is_healthy(c: &Cluster) -> Result<()> {
     let text = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(ran.ok(), "{text}");
     ensure!(text.contains("OK"), "{text}");
+    Ok(())
+}
+
+/// A reader gets no kubeconfig, so the checks of Kubernetes can only be the node's.
+fn a_reader_is_told_how_the_cluster_is_by_a_control_plane(c: &Cluster) -> Result<()> {
+    let reader = c.folder().join("reader").display().to_string();
+    let _ = std::fs::remove_file(&reader);
+    c.ask(control_plane(), &["config", "new", &reader, "--roles", "os:reader"])?;
+    let health = ["health", "--wait-timeout", "3m", "--talosconfig", &reader];
+    let ran = c.keelctl.run(&[&["-n", control_plane()], &health[..]].concat())?;
+    ensure!(
+        ran.ok() && ran.stderr.contains("coredns to report ready: OK"),
+        "{ran:?}"
+    );
+    ensure!(
+        !ran.stderr.contains("discovered nodes"),
+        "the client made the checks: {ran:?}"
+    );
+    let impossible = [
+        "health",
+        "--wait-timeout",
+        "2s",
+        "--control-plane-nodes",
+        control_plane(),
+    ];
+    let impossible = [
+        &["-n", control_plane()],
+        &impossible[..],
+        &["--worker-nodes", "192.0.2.1"],
+    ]
+    .concat();
+    let told = c.keelctl.run(&impossible)?.refusal()?;
+    ensure!(
+        told.contains("healthcheck error") && told.contains("192.0.2.1"),
+        "{told}"
+    );
     Ok(())
 }
 

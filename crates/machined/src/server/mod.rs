@@ -13,6 +13,7 @@ pub mod events;
 pub mod files;
 pub mod gates;
 pub mod hardware;
+pub mod health;
 pub mod images;
 pub mod import;
 pub mod insight;
@@ -79,6 +80,7 @@ pub async fn serve(node: Node, socket: &Path) -> anyhow::Result<()> {
         ))
         .add_service(api::proto::machine::lifecycle_service_server::LifecycleServiceServer::new(hardware::Hardware))
         .add_service(cluster::server(node.clone()))
+        .add_service(health::Health::server(node.clone()))
         .add_service(insight::inspect(node.clone()))
         .add_service(insight::insight(node.clone(), access))
         .add_service(state.into_server())

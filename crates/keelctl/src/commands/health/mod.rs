@@ -1,12 +1,10 @@
 //! `health`: is the cluster well? A node checks if it can; otherwise the checks run here.
 
-mod checks;
-pub mod kube;
 pub mod view;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use api::client::Client;
 use api::proto::cluster::{ClusterInfo, HealthCheckRequest};
 use futures::StreamExt as _;
@@ -19,8 +17,7 @@ use crate::commands::conformance::{self, Mode};
 use crate::output::{note, paint::Paint};
 use crate::session::{Session, Target, block, failed};
 
-pub use checks::Scope;
-pub use view::Nodes;
+pub use cluster_health::{Nodes, Scope};
 
 /// How much longer than the node we wait.
 const GRACE: Duration = Duration::from_secs(30);
@@ -55,6 +52,7 @@ pub async fn check(
     on_server: bool,
     scope: Scope,
 ) -> Result<()> {
+    let deadline = Instant::now() + wait;
     // A server makes all of the checks.
     if on_server && scope == Scope::Cluster {
         let request = HealthCheckRequest {
@@ -67,16 +65,27 @@ pub async fn check(
         };
         let answered = tokio::time::timeout(wait + GRACE, server(&target.client, request)).await;
         match answered.context("the cluster did not get healthy in time")? {
-            Err(Failure::Call(status)) if status.code() == Code::Unimplemented => {}
-            Err(Failure::Call(status)) => return Err(failed(&status).context("healthcheck error")),
+            Err(Failure::Call(status)) if is_final(status.code()) => {
+                return Err(failed(&status).context("healthcheck error"));
+            }
+            // An older node cannot check, and one that is just starting goes away now and then: we can check from here.
+            Err(Failure::Call(_)) => {}
             Err(Failure::Other(error)) => return Err(error),
             Ok(()) => return Ok(()),
         }
     }
-    let deadline = Instant::now() + wait;
-    let view = view::View::open(target, nodes, endpoint, deadline).await?;
+    let view = view::open_view(target, nodes, endpoint, deadline).await?;
     // Progress that nobody reads is not worth failing for.
-    checks::all(&view, scope, deadline, &mut |line| note(&painted(&line))).await
+    let checked = cluster_health::all(&view, scope, deadline, &mut |line| note(&painted(&line))).await;
+    checked.context("healthcheck error")
+}
+
+/// Whether asking otherwise is in vain too.
+fn is_final(code: Code) -> bool {
+    matches!(
+        code,
+        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::FailedPrecondition
+    )
 }
 
 enum Failure {
@@ -109,9 +118,4 @@ fn painted(line: &str) -> String {
         None if line.ends_with("...") => line.to_owned(),
         None => paint.waiting(line),
     }
-}
-
-/// Fails with the reason if the condition does not hold.
-fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<()> {
-    if holds { Ok(()) } else { bail!(reason()) }
 }

@@ -1,106 +1,49 @@
-//! What the checks look at: nodes by address, and the Kubernetes API.
+//! The way to what the checks look at: nodes by way of the one that is asked, and the Kubernetes API.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use api::client::Client;
-use api::proto::cosi::resource::Resource;
-use api::proto::machine::{EtcdMember, EtcdMemberListRequest, ServiceInfo};
-use serde_json::Value;
-use tokio::sync::OnceCell;
+use cluster_health::Ask;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::time::{sleep, timeout};
 
 use crate::commands::{get, kubeconfig};
 use crate::session::{Target, failed};
 
+pub use cluster_health::{Nodes, View, service, spec};
+
 /// How long one question to one node may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// Addresses of the nodes there should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Nodes {
-    /// Control planes.
-    pub control_planes: Vec<String>,
-    /// Workers.
-    pub workers: Vec<String>,
-}
-
-impl Nodes {
-    /// All of them, control planes first.
-    pub fn all(&self) -> impl Iterator<Item = &String> {
-        self.control_planes.iter().chain(&self.workers)
-    }
-}
-
-/// Everything the checks ask.
-pub struct View {
-    /// The nodes.
-    pub nodes: Nodes,
+struct Through {
     target: Target,
     endpoint: Option<String>,
-    kubernetes: OnceCell<k8s::Client>,
 }
 
-impl View {
-    /// Looks for the nodes if they are not named.
-    pub async fn open(target: &Target, nodes: Nodes, endpoint: Option<String>, deadline: Instant) -> Result<Self> {
-        let nodes = if nodes.all().next().is_some() {
-            nodes
-        } else {
-            discover(target, deadline).await?
-        };
-        Ok(Self {
-            nodes,
-            target: target.clone(),
-            endpoint,
-            kubernetes: OnceCell::new(),
-        })
+impl Ask for Through {
+    fn node(&self, address: &str) -> Result<Client> {
+        Ok(self.target.client.with_nodes(&[address]))
     }
 
-    fn client(&self, node: &str) -> Client {
-        self.target.client.with_nodes(&[node])
+    fn kubernetes(&self) -> BoxFuture<'_, Result<k8s::Client>> {
+        kubeconfig::client(&self.target, self.endpoint.as_deref(), CALL_LIMIT).boxed()
     }
+}
 
-    /// A service of a node.
-    pub async fn service(&self, node: &str, id: &str) -> Result<ServiceInfo> {
-        service(&self.client(node), id).await.with_context(|| node.to_owned())
-    }
-
-    /// The etcd members a node knows.
-    pub async fn etcd_members(&self, node: &str) -> Result<Vec<EtcdMember>> {
-        let request = EtcdMemberListRequest { query_local: true };
-        let call = async { self.client(node).machine().etcd_member_list(request).await };
-        let response = within(call).await.with_context(|| node.to_owned())?.into_inner();
-        Ok(response.messages.into_iter().flat_map(|list| list.members).collect())
-    }
-
-    /// Whether a node's API answers.
-    pub async fn answers(&self, node: &str) -> Result<()> {
-        within(async { self.client(node).machine().version(()).await })
-            .await
-            .with_context(|| node.to_owned())?;
-        Ok(())
-    }
-
-    /// The machine's status.
-    pub async fn machine_status(&self, node: &str) -> Result<Value> {
-        let client = self.client(node);
-        let status = within(get::one(
-            &client,
-            "runtime",
-            "MachineStatuses.runtime.talos.dev",
-            "machine",
-        ))
-        .await;
-        spec(&status.with_context(|| node.to_owned())?)
-    }
-
-    /// The Kubernetes API, with the admin's rights.
-    pub async fn kubernetes(&self) -> Result<&k8s::Client> {
-        self.kubernetes
-            .get_or_try_init(|| kubeconfig::client(&self.target, self.endpoint.as_deref(), CALL_LIMIT))
-            .await
-    }
+/// Looks for the nodes if they are not named.
+pub async fn open_view(target: &Target, nodes: Nodes, endpoint: Option<String>, deadline: Instant) -> Result<View> {
+    let nodes = if nodes.all().next().is_some() {
+        nodes
+    } else {
+        discover(target, deadline).await?
+    };
+    let through = Through {
+        target: target.clone(),
+        endpoint,
+    };
+    Ok(View::new(nodes, through))
 }
 
 /// The answer to a call, or why there is none.
@@ -109,24 +52,6 @@ pub async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> 
         .await
         .context("no answer")?
         .map_err(|status| failed(&status))
-}
-
-/// A service of the node that a client speaks to.
-pub async fn service(client: &Client, id: &str) -> Result<ServiceInfo> {
-    let list = within(async { client.machine().service_list(()).await }).await?;
-    let mut all = list.into_inner().messages.into_iter().flat_map(|list| list.services);
-    all.find(|service| service.id == id)
-        .with_context(|| format!("there is no service {id}"))
-}
-
-/// The spec of a resource as a value.
-pub fn spec(resource: &Resource) -> Result<Value> {
-    let yaml = resource
-        .spec
-        .as_ref()
-        .map(|spec| spec.yaml_spec.as_str())
-        .unwrap_or_default();
-    serde_saphyr::from_str(yaml).context("read a resource")
 }
 
 /// The members of the cluster as a node sees them.

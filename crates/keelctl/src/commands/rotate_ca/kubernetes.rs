@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use api::client::Client;
 use api::proto::machine::ReadRequest;
+use cluster_health::kube::{has_address, is_ready, rolled_out};
 use config::authority::same;
 use futures::StreamExt as _;
 use k8s::resources;
@@ -14,7 +15,6 @@ use pki::cert_info;
 use serde_json::{Value, json};
 
 use super::nodes::{Access, Goal, resource, service_is_healthy, wait};
-use crate::commands::health::kube::{has_address, is_ready, rolled_out};
 use crate::commands::kubeconfig;
 use crate::session::{Target, failed};
 

@@ -12,6 +12,8 @@ use k8s::{ListOptions, resources};
 use serde_json::Value;
 
 use super::api::Api;
+use cluster_health::kube::{has_address, is_ready, why};
+
 use super::component::Component;
 use super::execute::{Limits, World, until};
 use super::manifests;
@@ -20,8 +22,7 @@ use super::version::Version;
 use crate::cli::common::Mode;
 use crate::commands::apply::wire_mode;
 use crate::commands::edit::current;
-use crate::commands::health::kube::{has_address, is_ready, why};
-use crate::commands::health::view::{Nodes, View, service, within};
+use crate::commands::health::view::{Nodes, open_view, service, within};
 use crate::commands::images::pull_on;
 use crate::output::note;
 use crate::session::{Target, failed};
@@ -59,7 +60,7 @@ pub async fn find<'a>(
     manifests: Manifests,
 ) -> Result<(Live<'a>, Vec<Node>)> {
     let deadline = std::time::Instant::now() + ANSWER_LIMIT;
-    let view = View::open(target, Nodes::default(), None, deadline).await?;
+    let view = open_view(target, Nodes::default(), None, deadline).await?;
     let control_planes = view.nodes.control_planes.iter().map(|address| (address, true));
     let workers = view.nodes.workers.iter().map(|address| (address, false));
     let asked = join_all(

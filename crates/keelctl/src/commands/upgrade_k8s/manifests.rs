@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::api::Api;
 use super::component::Component;
 use crate::commands::get;
-use crate::commands::health::kube;
 use crate::commands::health::view::spec;
 use crate::session::failed;
 
@@ -233,7 +232,7 @@ pub async fn rolled_out(api: &Api, object: &Value) -> Result<()> {
     let title = title(object);
     let now = now(api, object).await.with_context(|| format!("get {title}"))?;
     let kind = object["kind"].as_str().unwrap_or_default();
-    kube::rolled_out(kind, &now.with_context(|| format!("{title} is gone"))?)
+    cluster_health::kube::rolled_out(kind, &now.with_context(|| format!("{title} is gone"))?)
 }
 
 /// Requests for API versions that a version of Kubernetes does not have any more: `group/version resource`, with the

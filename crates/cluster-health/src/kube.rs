@@ -20,7 +20,7 @@ async fn nodes(view: &View) -> Result<Vec<Value>> {
 }
 
 /// Every node of ours is one of Kubernetes'.
-pub async fn nodes_report(view: &View) -> Result<()> {
+pub(crate) async fn nodes_report(view: &View) -> Result<()> {
     let nodes = nodes(view).await?;
     for address in view.nodes.all() {
         ensure(nodes.iter().any(|node| has_address(node, address)), || {
@@ -31,7 +31,7 @@ pub async fn nodes_report(view: &View) -> Result<()> {
 }
 
 /// Every node says that it is ready.
-pub async fn nodes_ready(view: &View) -> Result<()> {
+pub(crate) async fn nodes_ready(view: &View) -> Result<()> {
     for node in nodes(view).await? {
         ensure(is_ready(&node), || {
             format!("node {} is not ready{}", name(&node), why(&node))
@@ -41,7 +41,7 @@ pub async fn nodes_ready(view: &View) -> Result<()> {
 }
 
 /// No node is cordoned.
-pub async fn schedulable(view: &View) -> Result<()> {
+pub(crate) async fn schedulable(view: &View) -> Result<()> {
     for node in nodes(view).await? {
         ensure(node["spec"]["unschedulable"] != true, || {
             format!("node {} is cordoned", name(&node))
@@ -51,7 +51,7 @@ pub async fn schedulable(view: &View) -> Result<()> {
 }
 
 /// The control plane's pods run (or are ready) on every control plane node.
-pub async fn static_pods(view: &View, ready: bool) -> Result<()> {
+pub(crate) async fn static_pods(view: &View, ready: bool) -> Result<()> {
     let nodes = nodes(view).await?;
     let options = ListOptions {
         labels: "tier=control-plane".into(),
@@ -86,7 +86,7 @@ pub async fn static_pods(view: &View, ready: bool) -> Result<()> {
 }
 
 /// A daemon set is ready, if it is deployed.
-pub async fn daemon_set(view: &View, set: &str) -> Result<()> {
+pub(crate) async fn daemon_set(view: &View, set: &str) -> Result<()> {
     let found = view
         .kubernetes()
         .await?
@@ -96,7 +96,7 @@ pub async fn daemon_set(view: &View, set: &str) -> Result<()> {
 }
 
 /// A deployment is ready, if it is deployed.
-pub async fn deployment(view: &View, deployment: &str) -> Result<()> {
+pub(crate) async fn deployment(view: &View, deployment: &str) -> Result<()> {
     let found = view
         .kubernetes()
         .await?

@@ -120,7 +120,10 @@ impl Scope {
 }
 
 /// Waits for each check in turn; tells of each what it waits for, every change of that, and the end.
-pub async fn all(view: &View, scope: Scope, deadline: Instant, tell: &mut dyn FnMut(String)) -> Result<()> {
+///
+/// # Errors
+/// A check does not hold at the deadline.
+pub async fn all(view: &View, scope: Scope, deadline: Instant, tell: &mut (dyn FnMut(String) + Send)) -> Result<()> {
     for check in Check::ALL.into_iter().filter(|check| scope.has(*check)) {
         let name = check.name();
         tell(format!("waiting for {name}: ..."));
@@ -128,7 +131,7 @@ pub async fn all(view: &View, scope: Scope, deadline: Instant, tell: &mut dyn Fn
         while let Err(error) = check.look(view).await {
             let reason = format!("{error:#}");
             if Instant::now() > deadline {
-                bail!("healthcheck error: {name}: {reason}");
+                bail!("{name}: {reason}");
             }
             if reason != told {
                 tell(format!("waiting for {name}: {reason}"));
@@ -141,7 +144,7 @@ pub async fn all(view: &View, scope: Scope, deadline: Instant, tell: &mut dyn Fn
     Ok(())
 }
 
-async fn healthy(view: &View, id: &str, nodes: impl Iterator<Item = &String>) -> Result<()> {
+async fn healthy(view: &View, id: &str, nodes: impl Iterator<Item = &String> + Send) -> Result<()> {
     for node in nodes {
         let service = view.service(node, id).await?;
         let health = service.health.unwrap_or_default();
