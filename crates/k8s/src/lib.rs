@@ -20,6 +20,7 @@
 mod client;
 mod connect;
 mod discovery;
+pub mod drain;
 mod error;
 pub mod kubeconfig;
 mod logs;

@@ -178,7 +178,9 @@ fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
     let before = boot_id()?;
     let mut watch = Running::start(c.keelctl.command(&["-n", worker(), "get", "services", "--watch"]))?;
     watch.line_with("kubelet", Duration::from_secs(60))?;
-    c.ask(worker(), &["reboot", "--wait=false"])?;
+    let names = || -> Result<Vec<String>> { Ok(running_web_pods(c)?.into_iter().map(|(name, _)| name).collect()) };
+    let evicted = names()?;
+    c.ask(worker(), &["reboot", "--drain", "--wait=false"])?;
     eventually("the node to be back", Duration::from_secs(120), || {
         ensure!(boot_id()? != before, "not rebooted yet");
         let ready = c.kubectl.output(&["get", "nodes"])?;
@@ -190,6 +192,13 @@ fn a_node_reboots_and_is_ready_again(c: &Cluster) -> Result<()> {
     watch.line_with("the watch goes on", Duration::from_secs(60))?;
     watch.line_with("kubelet", Duration::from_secs(60))?;
     ensure!(watch.runs()?, "{}", watch.text());
+    // The node cordoned itself no longer than it was away, and its pods are others.
+    await_all(c)?;
+    let now = names()?;
+    ensure!(
+        evicted.iter().all(|pod| !now.contains(pod)),
+        "pods were not evicted: {evicted:?}, {now:?}"
+    );
     Ok(())
 }
 

@@ -16,7 +16,8 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::{Follow, Reboot, Reset, Shutdown};
 use crate::commands::comeback::{Comeback, Run, is_gone, run_of};
-use crate::commands::{NotImplemented, events};
+use crate::commands::drain::drain;
+use crate::commands::events;
 use crate::output::note;
 use crate::session::{Failures, Session, Target, block, rpc_error};
 
@@ -35,9 +36,6 @@ pub enum End {
 /// Runs `reboot`.
 pub fn reboot(command: &Node<Reboot>, program: Program) -> Result<()> {
     let args = &command.args;
-    if args.drain {
-        return Err(NotImplemented::new("reboot --drain").into());
-    }
     let mode = match args.mode.as_str() {
         "powercycle" => reboot_request::Mode::Powercycle,
         "force" => reboot_request::Mode::Force,
@@ -47,6 +45,9 @@ pub fn reboot(command: &Node<Reboot>, program: Program) -> Result<()> {
     block(async {
         let session = Session::open(&command.client, program)?;
         act(&session, &args.follow, End::Up, "rebooting", async |client: Client| {
+            if args.drain {
+                drain(&client, args.drain_timeout).await?;
+            }
             let response = client.machine().reboot(request).await?.into_inner();
             Ok(actor(response.messages.into_iter().map(|message| message.actor_id)))
         })

@@ -18,6 +18,7 @@ use crate::cli::common::Node;
 use crate::cli::machine::{Meta, MetaAction, Upgrade, Wipe, WipeAction};
 use crate::cli::node::Plain;
 use crate::commands::actions::{End, act, actor};
+use crate::commands::drain::drain;
 use crate::commands::images::known;
 use crate::output::note;
 use crate::session::{Session, block};
@@ -127,9 +128,6 @@ pub fn upgrade(command: &Node<Upgrade>, program: Program) -> Result<()> {
         if args.no_reboot {
             return Ok(());
         }
-        if args.drain {
-            note("draining is not implemented yet (--drain): pods are not moved to other nodes first");
-        }
         let mode = if powercycle {
             reboot_request::Mode::Powercycle
         } else {
@@ -137,6 +135,9 @@ pub fn upgrade(command: &Node<Upgrade>, program: Program) -> Result<()> {
         };
         let request = RebootRequest { mode: mode.into() };
         act(&session, &args.follow, End::Up, "rebooting", async |client: Client| {
+            if args.drain {
+                drain(&client, args.drain_timeout).await?;
+            }
             let response = client.machine().reboot(request).await?.into_inner();
             Ok(actor(response.messages.into_iter().map(|message| message.actor_id)))
         })

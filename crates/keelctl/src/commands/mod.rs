@@ -13,6 +13,7 @@ pub mod containers;
 pub mod copy;
 pub mod dashboard;
 pub mod debug;
+mod drain;
 pub mod edit;
 pub mod etcd;
 pub mod events;

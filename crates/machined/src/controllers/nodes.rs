@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::StreamExt;
+use k8s::drain::uncordon;
 use k8s::resources::NODES;
 use k8s::{Client, Event, ListOptions, Patch};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
@@ -20,7 +21,6 @@ use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeT
 use crate::resources::keelson::KubeletJoin;
 use crate::resources::secrets::KubernetesSecrets;
 use crate::sequence::Sequencer;
-use crate::sequence::drain::uncordon;
 
 /// The kubelet's own credentials: what a node may do to itself, it does as itself.
 pub const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";

@@ -1,27 +1,12 @@
-//! The node leaves Kubernetes' hands: cordoned, and its pods evicted; and comes back into them.
-
-use std::time::Duration;
+//! The node leaves Kubernetes' hands before it goes down.
 
 use anyhow::Context as _;
-use http::Method;
-use k8s::resources::{NODES, PODS};
-use k8s::{Client, ListOptions, Patch};
-use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::controllers::{manifests, nodes};
 use crate::node::Node;
 use crate::resources::k8s::Nodename;
 
-/// Marks a node that was cordoned because it went down, and not by a person: it is uncordoned when it is back.
-const CORDONED: &str = "keelson.dev/cordoned";
-/// Pause between two looks at what is left, and between two tries to evict a pod that a budget protects.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How long an API server is looked for: a cluster that is away for good does not keep a node from ending.
-const FIND_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Makes the node unschedulable, evicts its pods and waits until they are gone. Pods of daemon sets and static pods
-/// stay: nothing else could run them.
+/// Cordons the node and evicts its pods, see [`k8s::drain::cordon_and_drain`].
 ///
 /// # Errors
 /// The API does not answer.
@@ -33,106 +18,6 @@ pub async fn cordon_and_drain(node: &Node) -> anyhow::Result<()> {
         Some(client) => client?,
         None => nodes::kubelet_client()?,
     };
-    let object = look(&client, &name).await.context("look at the node")?;
-    if let Some(patch) = cordon(&object) {
-        client
-            .patch(&NODES, None, &name, None, &Patch::Merge(patch))
-            .await
-            .context("cordon the node")?;
-    }
-    loop {
-        let left = evictable(&client, &name).await?;
-        if left.is_empty() {
-            return Ok(());
-        }
-        for pod in left.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
-            evict(&client, pod).await?;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// The node's object. An API server that has just come back may not be found at once.
-async fn look(client: &Client, name: &str) -> Result<Value, k8s::Error> {
-    let deadline = Instant::now() + FIND_TIMEOUT;
-    loop {
-        match client.get(&NODES, None, name).await {
-            Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
-            outcome => return outcome,
-        }
-    }
-}
-
-/// A patch that cordons; `None` for a node that somebody has cordoned.
-fn cordon(node: &Value) -> Option<Value> {
-    (node["spec"]["unschedulable"] != json!(true))
-        .then(|| json!({"spec": {"unschedulable": true}, "metadata": {"annotations": {CORDONED: "true"}}}))
-}
-
-/// A patch that takes back what [`cordon_and_drain`] did; `None` for a node it did not cordon.
-pub fn uncordon(node: &Value) -> Option<Value> {
-    (node["metadata"]["annotations"][CORDONED] == json!("true"))
-        .then(|| json!({"spec": {"unschedulable": null}, "metadata": {"annotations": {CORDONED: null}}}))
-}
-
-/// The pods on the node that something else may run. A kubelet's user is shown those of its own node only, and has to
-/// say so.
-async fn evictable(client: &Client, node: &str) -> anyhow::Result<Vec<Value>> {
-    let options = ListOptions {
-        fields: format!("spec.nodeName={node}"),
-        ..ListOptions::default()
-    };
-    let pods = client.list(&PODS, None, &options).await;
-    let pods = pods.context("list the pods of the node")?.items;
-    Ok(pods.into_iter().filter(is_evictable).collect())
-}
-
-fn is_evictable(pod: &Value) -> bool {
-    let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-    let bound = owners
-        .into_iter()
-        .any(|o| o["kind"] == "DaemonSet" || o["kind"] == "Node");
-    let mirror = !pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null();
-    let ended = pod["status"]["phase"] == "Succeeded" || pod["status"]["phase"] == "Failed";
-    !bound && !mirror && !ended
-}
-
-/// Asks for the eviction of a pod. A disruption budget may forbid it for now; the next round asks again.
-async fn evict(client: &Client, pod: &Value) -> anyhow::Result<()> {
-    let text = |key: &str| pod["metadata"][key].as_str().unwrap_or_default();
-    let (namespace, name) = (text("namespace"), text("name"));
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
-    let eviction = json!({
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"namespace": namespace, "name": name},
-    });
-    match client.request(Method::POST, &path, Some(&eviction)).await {
-        Ok(_) | Err(k8s::Error::NotFound { .. } | k8s::Error::Busy { .. }) => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("evict {namespace}/{name}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_this_node_cordoned_is_uncordoned() {
-        let fresh = json!({"metadata": {"name": "n"}, "spec": {}});
-        let patch = cordon(&fresh).unwrap();
-        assert_eq!(patch["spec"]["unschedulable"], true);
-        assert_eq!(uncordon(&fresh), None);
-        assert!(uncordon(&patch).is_some());
-        assert_eq!(cordon(&json!({"spec": {"unschedulable": true}})), None);
-    }
-
-    #[test]
-    fn pods_that_nothing_else_could_run_stay() {
-        let pod = |owner: &str, phase: &str| json!({"metadata": {"ownerReferences": [{"kind": owner}]}, "status": {"phase": phase}});
-        assert!(is_evictable(&pod("ReplicaSet", "Running")));
-        assert!(!is_evictable(&pod("DaemonSet", "Running")));
-        assert!(!is_evictable(&pod("Node", "Running")));
-        assert!(!is_evictable(&pod("Job", "Succeeded")));
-    }
+    let drained = k8s::drain::cordon_and_drain(&client, &name).await;
+    drained.context("drain the node")
 }
