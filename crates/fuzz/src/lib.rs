@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     target("config", "machine configurations, from clients", config::fuzz::decode),
     target("patch", "patches of configurations, from clients", config::fuzz::patch),
     target("secrets", "bundles of secrets, from clients", config::fuzz::secrets),
@@ -39,6 +39,7 @@ pub const TARGETS: [Target; 14] = [
         image::fuzz::reference,
     ),
     target("layer", "layers of images, from registries", image::fuzz::unpack),
+    target("archive", "archives of images, from clients", image::fuzz::archived),
     target(
         "snapshot",
         "snapshots of etcd, from clients",

@@ -105,6 +105,9 @@ fn files(archive: impl Read, folder: &Path, limit: u64) -> Result<BTreeSet<PathB
         if let Some(parent) = place.parent() {
             fs::create_dir_all(parent).map_err(ArchiveError::Write)?;
         }
+        if files.contains(&path) {
+            return Err(ArchiveError::Bad(format!("{} is in it twice", path.display())));
+        }
         let mut file = fs::File::create_new(&place).map_err(ArchiveError::Write)?;
         let copied = io::copy(&mut entry, &mut file).map_err(ArchiveError::Read)?;
         if copied != entry.size() {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::ImageRef;
+use crate::archive;
 use crate::oci::{ImageDocument, Index, Manifest, media_type};
 use crate::unpack::{Unpacker, layer};
 
@@ -24,6 +25,18 @@ pub fn reference(bytes: &[u8]) {
     let Ok(image) = text.parse::<ImageRef>() else { return };
     let again = image.to_string().parse::<ImageRef>();
     assert!(again.is_ok_and(|again| again == image), "{image} reads differently");
+}
+
+/// An archive of an image. Whatever is in it, it is unpacked inside of its folder.
+pub fn archived(bytes: &[u8]) {
+    let Ok(place) = tempfile::tempdir() else { return };
+    let folder = place.path().join("image");
+    if fs::create_dir(&folder).is_err() {
+        return;
+    }
+    let _ = archive::read(bytes, &folder, LAYER);
+    let beside = fs::read_dir(place.path()).map_or(0, Iterator::count);
+    assert!(beside == 1, "the archive left its folder");
 }
 
 /// A layer: the first byte is its compression, the rest what was downloaded. Whatever it does, it does inside of its
