@@ -1,7 +1,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::oci::{ImageConfig, Layout, RootFs};
+use crate::oci::{Descriptor, ImageConfig, Layout, RootFs};
 use crate::registry::{Options, Registry, serve};
 
 fn tls() -> Arc<rustls::ClientConfig> {
