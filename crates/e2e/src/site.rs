@@ -101,6 +101,18 @@ impl Place {
         Ok(())
     }
 
+    /// The name of the bridge that a cluster's nodes are joined by; their cables are `BRIDGE-0` and so on, in the order
+    /// in which `cluster show` lists the nodes.
+    ///
+    /// # Errors
+    /// There is no such cluster.
+    pub fn bridge(&self, cluster: &str) -> Result<String> {
+        let shown = self.keelctl.output(&["cluster", "show", "--name", cluster])?;
+        let network = shown.lines().find_map(|line| line.strip_prefix("NETWORK NAME"));
+        let network = network.with_context(|| format!("no network is shown:\n{shown}"))?;
+        Ok(network.trim().to_owned())
+    }
+
     /// Destroys the cluster.
     ///
     /// # Errors
@@ -144,6 +156,7 @@ impl Drop for Place {
 /// # Errors
 /// The folder of temporary files cannot be read, or a cluster cannot be destroyed.
 pub fn clean_up_after_killed_runs() -> Result<()> {
+    crate::cut::mend_after_killed_runs()?;
     for entry in std::fs::read_dir(std::env::temp_dir())?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Some(pid) = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()) else {

@@ -21,12 +21,8 @@ impl Traces {
     /// # Errors
     /// There is no such cluster.
     pub fn of(place: &Place, name: &str) -> Result<Self> {
-        let shown = place.keelctl.output(&["cluster", "show", "--name", name])?;
-        let network = shown
-            .lines()
-            .find_map(|line| line.strip_prefix("NETWORK NAME"))
-            .with_context(|| format!("no network is shown:\n{shown}"))?;
-        let mark = network.trim().trim_start_matches("kl").to_owned();
+        let network = place.bridge(name)?;
+        let mark = network.trim_start_matches("kl").to_owned();
         ensure!(mark.len() == 8, "the network {network:?} is named in another way");
         Ok(Self {
             mark,

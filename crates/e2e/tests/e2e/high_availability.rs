@@ -8,8 +8,10 @@ use e2e::running::send;
 use e2e::site::{Place, network};
 use e2e::tests;
 use e2e::wait::eventually;
+use e2e::writer::Writer;
 use serde_json::Value;
 
+use crate::partition;
 use crate::upgrade;
 use crate::virtual_address::a_shared_address_moves_when_its_holder_loses_power;
 
@@ -20,6 +22,7 @@ pub fn tests() -> Vec<Test<Trio>> {
     ];
     // What follows is then tested with the newest version.
     tests.extend(upgrade::tests());
+    tests.extend(partition::tests());
     tests.extend(tests![
         a_shared_address_moves_when_its_holder_loses_power,
         leadership_is_handed_over,
@@ -71,6 +74,15 @@ impl Trio {
             .output(&[&["-n", &address, "-e", &address], args].concat())
     }
 
+    /// A client that writes to all control planes; no other one has its name.
+    pub fn writer(&self, name: &str) -> Result<Writer> {
+        let kubeconfig = self.ask(0, &["kubeconfig", "-"])?;
+        let servers: Vec<String> = (0..3)
+            .map(|node| format!("https://{}:6443", Self::node(node)))
+            .collect();
+        Writer::start(name, kubeconfig.as_bytes(), &servers)
+    }
+
     /// keelctl with the cluster's configuration.
     pub fn keelctl_at(&self, args: &[&str]) -> Result<String> {
         self.0.keelctl.output(args)
@@ -100,7 +112,7 @@ fn voters(trio: &Trio, asked: u8) -> Result<usize> {
 
 /// Writes at one control plane, which may have to wait for an election first. An answer that was lost is no failure:
 /// the write is there.
-fn write(trio: &Trio, node: u8, name: &str) -> Result<()> {
+pub fn write(trio: &Trio, node: u8, name: &str) -> Result<()> {
     eventually(
         &format!("a write at {}", Trio::node(node)),
         Duration::from_secs(60),
@@ -112,7 +124,7 @@ fn write(trio: &Trio, node: u8, name: &str) -> Result<()> {
 }
 
 /// Waits until so many members vote, as one node sees it; an election on the way takes a moment.
-fn await_voters(trio: &Trio, asked: u8, wanted: usize) -> Result<()> {
+pub fn await_voters(trio: &Trio, asked: u8, wanted: usize) -> Result<()> {
     eventually(&format!("{wanted} voters"), Duration::from_secs(120), || {
         let found = voters(trio, asked)?;
         ensure!(found == wanted, "{found} vote");
@@ -140,7 +152,7 @@ fn every_control_plane_serves_kubernetes(trio: &Trio) -> Result<()> {
 }
 
 /// What a member says of itself: its id, and its leader's.
-fn ids(trio: &Trio, node: u8) -> Result<(String, String)> {
+pub fn ids(trio: &Trio, node: u8) -> Result<(String, String)> {
     let status = trio.ask(node, &["etcd", "status"])?;
     let columns: Vec<&str> = status.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     // NODE, MEMBER, DB SIZE (two words), IN USE (three), LEADER

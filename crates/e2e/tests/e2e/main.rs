@@ -26,6 +26,7 @@ mod local;
 mod maintenance;
 mod offline;
 mod outside;
+mod partition;
 mod refusals;
 mod renewal;
 mod roles;
@@ -33,7 +34,6 @@ mod scarcity;
 mod support;
 mod upgrade;
 mod virtual_address;
-mod writer;
 
 use std::process::ExitCode;
 

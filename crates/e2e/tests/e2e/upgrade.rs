@@ -11,7 +11,6 @@ use e2e::wait::eventually;
 use serde_json::Value;
 
 use crate::high_availability::Trio;
-use crate::writer::Writer;
 
 pub fn tests() -> Vec<Test<Trio>> {
     tests![
@@ -106,11 +105,7 @@ fn apid(trio: &Trio, name: &str) -> Result<u32> {
 }
 
 fn kubernetes_is_upgraded_while_a_client_writes_and_an_upgrade_that_stopped_goes_on(trio: &Trio) -> Result<()> {
-    let kubeconfig = trio.ask(0, &["kubeconfig", "-"])?;
-    let servers: Vec<String> = (0..3)
-        .map(|node| format!("https://{}:6443", Trio::node(node)))
-        .collect();
-    let writer = Writer::start(kubeconfig.as_bytes(), &servers)?;
+    let writer = trio.writer("upgrade")?;
 
     stops_at_a_node_that_is_not_well(trio)?;
     stops_when_interrupted(trio)?;

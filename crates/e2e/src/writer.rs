@@ -2,22 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use e2e::wait::eventually;
 use k8s::{Client, Error, Kubeconfig, ListOptions, Options, resources};
 use serde_json::json;
+
+use crate::wait::eventually;
 
 /// Time between two writes.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long one try may take, until the next server is tried.
 const TRY: Duration = Duration::from_secs(2);
-/// Where it writes, and how its objects are told from others.
+/// Where it writes, and the label with which its objects name it.
 const NAMESPACE: &str = "default";
-const LABEL: &str = "written-by=e2e";
+const LABEL: &str = "written-by";
 
 /// What was acknowledged.
 #[derive(Debug, Default)]
@@ -34,17 +35,20 @@ pub struct Written {
 
 /// A writer at work.
 pub struct Writer {
+    name: String,
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
     thread: JoinHandle<Result<Written>>,
     servers: Vec<Options>,
 }
 
 impl Writer {
-    /// Starts writing, with the rights of a kubeconfig, to whichever of the servers answers.
+    /// Starts writing, with the rights of a kubeconfig, to whichever of the servers answers. No other writer of the
+    /// cluster, now or before, may have the same name.
     ///
     /// # Errors
     /// The kubeconfig cannot be used.
-    pub fn start(kubeconfig: &[u8], servers: &[String]) -> Result<Self> {
+    pub fn start(name: &str, kubeconfig: &[u8], servers: &[String]) -> Result<Self> {
         let options = Kubeconfig::parse(kubeconfig)?.options(None)?;
         let at = |server: &String| Options {
             server: server.clone(),
@@ -52,13 +56,25 @@ impl Writer {
             ..options.clone()
         };
         let servers: Vec<Options> = servers.iter().map(at).collect();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, used) = (stop.clone(), servers.clone());
+        let (stop, acknowledged) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (used, shared) = (servers.clone(), (stop.clone(), acknowledged.clone()));
+        let writer = name.to_owned();
         let thread = std::thread::spawn(move || {
             let clients = used.into_iter().map(Client::with).collect::<Result<Vec<_>, _>>()?;
-            runtime()?.block_on(write(&clients, &stopped))
+            runtime()?.block_on(write(&writer, &clients, &shared.0, &shared.1))
         });
-        Ok(Self { stop, thread, servers })
+        Ok(Self {
+            name: name.to_owned(),
+            stop,
+            acknowledged,
+            thread,
+            servers,
+        })
+    }
+
+    /// How many writes were acknowledged up to now. One more may be on its way back.
+    pub fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Stops it, and fails if a server lacks something that was acknowledged.
@@ -70,7 +86,7 @@ impl Writer {
         let written = self.thread.join().map_err(|_| anyhow!("the writer panicked"))??;
         ensure!(!written.names.is_empty(), "nothing was written");
         for server in &self.servers {
-            let found = listed(server)?;
+            let found = listed(&self.name, server)?;
             let lost: Vec<&String> = written.names.iter().filter(|name| !found.contains(*name)).collect();
             ensure!(lost.is_empty(), "acknowledged and not there: {lost:?}");
         }
@@ -85,10 +101,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("start a runtime")
 }
 
-fn listed(server: &Options) -> Result<BTreeSet<String>> {
+fn listed(writer: &str, server: &Options) -> Result<BTreeSet<String>> {
     eventually("the list of what was written", Duration::from_secs(60), || {
         let options = ListOptions {
-            labels: LABEL.to_owned(),
+            labels: format!("{LABEL}={writer}"),
             ..ListOptions::default()
         };
         let client = Client::with(server.clone())?;
@@ -98,14 +114,13 @@ fn listed(server: &Options) -> Result<BTreeSet<String>> {
     })
 }
 
-async fn write(clients: &[Client], stop: &AtomicBool) -> Result<Written> {
+async fn write(writer: &str, clients: &[Client], stop: &AtomicBool, count: &AtomicUsize) -> Result<Written> {
     let mut written = Written::default();
     let began = Instant::now();
     let (mut last, mut server) = (began, 0);
     while !stop.load(Ordering::Relaxed) {
-        let name = format!("written-{}", written.names.len());
-        let (key, value) = LABEL.split_once('=').context("the label has a value")?;
-        let object = json!({"metadata": {"name": name, "labels": {key: value}}});
+        let name = format!("{writer}-{}", written.names.len());
+        let object = json!({"metadata": {"name": name, "labels": {LABEL: writer}}});
         let mut errors = Vec::new();
         loop {
             let client = clients.get(server % clients.len()).context("there is a server")?;
@@ -129,6 +144,7 @@ async fn write(clients: &[Client], stop: &AtomicBool) -> Result<Written> {
         }
         last = Instant::now();
         written.names.push(name);
+        count.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(PAUSE).await;
     }
     Ok(written)
