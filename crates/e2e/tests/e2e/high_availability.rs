@@ -272,9 +272,9 @@ fn a_control_plane_that_is_reset_leaves_the_cluster_and_joins_anew(trio: &Trio) 
     await_voters(trio, 0, 3)
 }
 
-/// Ends a node as a machine that lost its power.
-pub fn power_off(trio: &Trio, name: &str) -> Result<()> {
-    let folder = trio.0.folder().join("clusters/trio");
+/// Ends a node of a cluster as a machine that lost its power.
+pub fn power_off(place: &Place, cluster: &str, name: &str) -> Result<()> {
+    let folder = place.folder().join("clusters").join(cluster);
     let read = |file: &str| -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(folder.join(file))?)?) };
     let supervisor = read("state.json")?["supervisors"][name]["pid"].clone();
     let init = read(&format!("{name}.run.json"))?["init"]["pid"].clone();
@@ -297,7 +297,7 @@ fn a_control_plane_that_vanished_is_forgotten(trio: &Trio) -> Result<()> {
     ensure!(refusal.contains("still answers"), "{refusal}");
     await_voters(trio, 0, 3)?;
 
-    power_off(trio, name)?;
+    power_off(trio.place(), "trio", name)?;
     // Nothing is begun while a node is away.
     let upgrade = ["-n", &asked, "-e", &asked, "upgrade-k8s", "--dry-run"];
     let refusal = trio.0.keelctl.run(&upgrade)?.refusal()?;
@@ -349,7 +349,7 @@ fn the_last_one_restores_the_cluster_when_the_others_are_gone_for_good(trio: &Tr
     write(trio, 0, "saved")?;
     trio.ask(0, &["etcd", "snapshot", &snapshot])?;
     // The third one vanished before.
-    power_off(trio, &Trio::name(1))?;
+    power_off(trio.place(), "trio", &Trio::name(1))?;
     eventually("the API server to miss its quorum", Duration::from_secs(60), || {
         let refused = trio.kubectl(0, &["get", "--raw", "/readyz"]).err();
         refused.map(drop).context("it is ready")

@@ -1,7 +1,8 @@
 //! The end-to-end tests: one real cluster, made and driven by the built programs as a user would.
 //!
 //! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between commas;
-//! `--half=shared` and `--half=own` run a half of them.
+//! `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has ([`five`]) run only
+//! when a filter names them.
 
 mod authorities;
 mod changes;
@@ -19,6 +20,7 @@ mod etcd;
 mod faults;
 mod files;
 mod firewall;
+mod five;
 mod high_availability;
 mod kubernetes;
 mod live;
@@ -160,6 +162,11 @@ fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     let trio = high_availability::tests();
     if any(&trio, filter, summary) {
         all(&high_availability::Trio::create()?, &trio, filter, summary);
+    }
+    let large = five::tests();
+    match filter {
+        Some(filter) => all(&(), &large, Some(filter), summary),
+        None => summary.skipped += large.len(),
     }
     Ok(())
 }

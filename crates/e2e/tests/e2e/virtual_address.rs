@@ -77,7 +77,7 @@ pub fn a_shared_address_moves_when_its_holder_loses_power(trio: &Trio) -> Result
     let members = trio.ask(first, &["get", "members"])?;
     ensure!(!members.contains(&address), "{members}");
 
-    power_off(trio, &Trio::name(first))?;
+    power_off(trio.place(), "trio", &Trio::name(first))?;
     let lost = Instant::now();
     let others: Vec<u8> = (0..3).filter(|node| *node != first).collect();
     let second = await_holder(trio, &others)?;
