@@ -1,5 +1,6 @@
 //! Logs: of services from memory, of Kubernetes' containers from their files.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use api::proto::machine as proto;
 use api::reply::Reply;
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::AsyncReadExt;
 use tokio_stream::wrappers::BroadcastStream;
 use tonic::codegen::BoxStream;
 use tonic::{Response, Status};
@@ -18,6 +19,10 @@ use crate::node::Node;
 
 /// Time between two looks at a container's log file while it is followed.
 const POLL: Duration = Duration::from_millis(200);
+/// About so many bytes are in one message of a container's log.
+const CHUNK: usize = 64 * 1024;
+/// Messages that may wait for the client.
+const WAITING: usize = 8;
 
 /// The services that have logs.
 pub fn services(node: &Node) -> proto::LogsContainersResponse {
@@ -73,70 +78,140 @@ async fn container_log(node: &Node, id: &str) -> Result<PathBuf, Status> {
 /// Lines of a file: the last `tail`, and what is added to it.
 async fn file(path: PathBuf, tail: Option<usize>, follow: bool) -> Result<Response<BoxStream<Data>>, Status> {
     let opened = tokio::fs::File::open(&path).await;
-    let mut reader = BufReader::new(opened.map_err(|e| Status::not_found(format!("open {}: {e}", path.display())))?);
-    let (sender, receiver) = tokio::sync::mpsc::channel(64);
+    let mut pieces = Pieces {
+        file: opened.map_err(|e| Status::not_found(format!("open {}: {e}", path.display())))?,
+        buffer: Vec::new(),
+    };
+    let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
     tokio::spawn(async move {
-        let mut kept = std::collections::VecDeque::new();
-        let mut line = Vec::new();
         // First what is there, keeping only what was asked for; then, if followed, what comes.
-        while matches!(reader.read_until(b'\n', &mut line).await, Ok(1..)) {
-            kept.push_back(std::mem::take(&mut line));
-            if tail.is_some_and(|t| kept.len() > t) {
-                kept.pop_front();
-            }
-            if tail.is_none() {
-                let Some(line) = kept.pop_front() else { continue };
-                if sender
-                    .send(Ok(Data {
-                        metadata: None,
-                        bytes: line,
-                    }))
-                    .await
-                    .is_err()
-                {
+        if let Some(tail) = tail {
+            for line in pieces.last(tail).await {
+                if !send(&sender, line).await {
                     return;
                 }
             }
         }
-        for line in kept {
-            if sender
-                .send(Ok(Data {
-                    metadata: None,
-                    bytes: line,
-                }))
-                .await
-                .is_err()
-            {
-                return;
-            }
-        }
-        if !follow {
-            return;
-        }
         loop {
-            match reader.read_until(b'\n', &mut line).await {
-                Ok(0) => tokio::select! {
-                    () = tokio::time::sleep(POLL) => {}
-                    () = sender.closed() => return,
-                },
-                Ok(_) => {
-                    let line = std::mem::take(&mut line);
-                    if sender
-                        .send(Ok(Data {
-                            metadata: None,
-                            bytes: line,
-                        }))
-                        .await
-                        .is_err()
-                    {
+            match pieces.next().await {
+                Ok(Some(piece)) => {
+                    if !send(&sender, piece).await {
                         return;
                     }
                 }
-                Err(_) => return,
+                Ok(None) if follow => tokio::select! {
+                    () = tokio::time::sleep(POLL) => {}
+                    () = sender.closed() => return,
+                },
+                Ok(None) | Err(_) => return,
             }
         }
     });
     Ok(Response::new(
         tokio_stream::wrappers::ReceiverStream::new(receiver).boxed(),
     ))
+}
+
+/// False when the client is gone.
+async fn send(to: &tokio::sync::mpsc::Sender<Result<Data, Status>>, bytes: Vec<u8>) -> bool {
+    to.send(Ok(Data { metadata: None, bytes })).await.is_ok()
+}
+
+/// A file that is read in pieces of many lines: a message for each would take most of the time.
+struct Pieces {
+    file: tokio::fs::File,
+    /// The beginning of a line.
+    buffer: Vec<u8>,
+}
+
+impl Pieces {
+    /// Whole lines, or a part of a very long one; at the end of the file what there is of the last line, then None.
+    async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        loop {
+            self.buffer.reserve(CHUNK);
+            if self.file.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(match self.buffer.is_empty() {
+                    true => None,
+                    false => Some(std::mem::take(&mut self.buffer)),
+                });
+            }
+            match self.buffer.iter().rposition(|byte| *byte == b'\n') {
+                Some(end) => {
+                    let rest = self.buffer.split_off(end + 1);
+                    return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
+                }
+                None if self.buffer.len() >= CHUNK => return Ok(Some(std::mem::take(&mut self.buffer))),
+                None => {}
+            }
+        }
+    }
+
+    /// The last lines of what is there.
+    async fn last(&mut self, count: usize) -> VecDeque<Vec<u8>> {
+        let mut kept = VecDeque::<Vec<u8>>::new();
+        while let Ok(Some(piece)) = self.next().await {
+            for line in piece.split_inclusive(|byte| *byte == b'\n') {
+                match kept.back_mut().filter(|last| !last.ends_with(b"\n")) {
+                    Some(unfinished) => unfinished.extend_from_slice(line),
+                    None => kept.push_back(line.to_vec()),
+                }
+                if kept.len() > count {
+                    kept.pop_front();
+                }
+            }
+        }
+        kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn lines(text: &[u8], tail: Option<usize>) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.log");
+        std::fs::write(&path, text).unwrap();
+        let mut stream = file(path, tail, false).await.unwrap().into_inner();
+        let mut all = Vec::new();
+        while let Some(data) = stream.next().await {
+            all.extend(data.unwrap().bytes);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_file_comes_whole_or_with_its_last_lines() {
+        let long = [vec![b'x'; 3 * CHUNK], b"\n".to_vec()].concat();
+        let text = [&b"one\ntwo\n"[..], &long, b"four\nno end"].concat();
+        assert_eq!(lines(&text, None).await, text);
+        assert_eq!(lines(&text, Some(0)).await, b"");
+        assert_eq!(lines(&text, Some(2)).await, b"four\nno end");
+        assert_eq!(lines(&text, Some(3)).await, [&long[..], b"four\nno end"].concat());
+        assert_eq!(lines(&text, Some(100)).await, text);
+        assert_eq!(lines(b"", Some(3)).await, b"");
+    }
+
+    #[tokio::test]
+    async fn many_lines_come_in_one_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.log");
+        std::fs::write(&path, "a line\n".repeat(10_000)).unwrap();
+        let stream = file(path, None, false).await.unwrap().into_inner();
+        let messages: Vec<Vec<u8>> = stream.map(|data| data.unwrap().bytes).collect().await;
+        assert!(messages.len() < 10, "{}", messages.len());
+        assert!(messages.iter().all(|message| message.ends_with(b"\n")));
+    }
+
+    #[tokio::test]
+    async fn what_is_added_to_a_file_follows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.log");
+        std::fs::write(&path, "before\nlast\n").unwrap();
+        let mut stream = file(path.clone(), Some(1), true).await.unwrap().into_inner();
+        assert_eq!(stream.next().await.unwrap().unwrap().bytes, b"last\n");
+        let mut writer = std::fs::File::options().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut writer, b"after\n").unwrap();
+        assert_eq!(stream.next().await.unwrap().unwrap().bytes, b"after\n");
+    }
 }
