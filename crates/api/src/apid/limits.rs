@@ -24,9 +24,10 @@ pub const MAX_UPSTREAMS: usize = 1024;
 pub const CALLS_PER_UPSTREAM_CONNECTION: usize = 100;
 /// Connections to one upstream: calls beyond them are refused.
 pub const CONNECTIONS_PER_UPSTREAM: usize = 16;
-/// What an upstream may send ahead in one call. Small, because watches that nobody reads fill it.
-pub const UPSTREAM_STREAM_WINDOW: u32 = 64 * 1024;
+/// What an upstream may send ahead in one call. Small, because watches that nobody reads fill it; twice the messages of
+/// a file or a log, so that one is on the way while the other is passed on.
+pub const UPSTREAM_STREAM_WINDOW: u32 = 2 * 64 * 1024 + 1024;
 /// Room for every call's window: a call whose client does not read then never stops another.
-pub const UPSTREAM_CONNECTION_WINDOW: u32 = 100 * 64 * 1024;
+pub const UPSTREAM_CONNECTION_WINDOW: u32 = 100 * UPSTREAM_STREAM_WINDOW;
 /// An upstream connection without calls is closed after this.
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ use tonic::Status;
 
 use super::body::FromUpstream;
 use super::limits;
-use crate::dial::dial;
+use crate::dial::{MAX_FRAME_SIZE, dial};
 use crate::door::body::Body;
 use crate::door::causes;
 use crate::endpoint::Endpoint;
@@ -244,6 +244,7 @@ where
         .timer(TokioTimer::new())
         .initial_stream_window_size(limits::UPSTREAM_STREAM_WINDOW)
         .initial_connection_window_size(limits::UPSTREAM_CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME_SIZE)
         .max_header_list_size(limits::MAX_HEADER_LIST)
         .max_send_buf_size(limits::MAX_SEND_BUFFER);
     if remote {

@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tonic::transport::Channel;
 
-use crate::dial::dial;
+use crate::dial::{MAX_FRAME_SIZE, Stream, dial};
 use crate::endpoint::{Endpoint, EndpointError};
 
 /// A ping this often finds a peer that is gone; nodes permit one every ten seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// No answer to a ping for that long: the connection is dead, and the next endpoint is tried.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a node may send ahead in one call, and in all of a connection: enough for a fast stream over a long way.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,9 @@ pub(crate) fn channel(
         .map_err(authority)?
         .origin(origin)
         .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME_SIZE)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(false);
@@ -87,7 +92,7 @@ struct Dialer {
 }
 
 impl Dialer {
-    async fn dial(&self) -> Result<TlsStream<TcpStream>, AllFailed> {
+    async fn dial(&self) -> Result<Stream, AllFailed> {
         let count = self.endpoints.len();
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failed = Vec::new();
