@@ -16,6 +16,8 @@ use crate::wait::eventually;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long one try may take, until the next server is tried.
 const TRY: Duration = Duration::from_secs(2);
+/// How long the list of everything may take.
+const LIST: Duration = Duration::from_secs(60);
 /// Where it writes, and the label with which its objects name it.
 const NAMESPACE: &str = "default";
 const LABEL: &str = "written-by";
@@ -31,6 +33,8 @@ pub struct Written {
     pub gap_at: Duration,
     /// What was answered to the tries in it.
     pub gap_errors: Vec<String>,
+    /// What a server does not have, each with the server.
+    pub lost: Vec<String>,
 }
 
 /// A writer at work.
@@ -80,15 +84,30 @@ impl Writer {
     /// Stops it, and fails if a server lacks something that was acknowledged.
     ///
     /// # Errors
-    /// A write is lost.
+    /// A write is lost, or a server does not answer.
     pub fn end(self) -> Result<Written> {
+        let written = self.finish()?;
+        ensure!(
+            written.lost.is_empty(),
+            "acknowledged and not there: {:?}",
+            written.lost
+        );
+        Ok(written)
+    }
+
+    /// Stops it, and asks every server for what was acknowledged.
+    ///
+    /// # Errors
+    /// Nothing was written, or a server does not answer.
+    pub fn finish(self) -> Result<Written> {
         self.stop.store(true, Ordering::Relaxed);
-        let written = self.thread.join().map_err(|_| anyhow!("the writer panicked"))??;
+        let mut written = self.thread.join().map_err(|_| anyhow!("the writer panicked"))??;
         ensure!(!written.names.is_empty(), "nothing was written");
         for server in &self.servers {
             let found = listed(&self.name, server)?;
-            let lost: Vec<&String> = written.names.iter().filter(|name| !found.contains(*name)).collect();
-            ensure!(lost.is_empty(), "acknowledged and not there: {lost:?}");
+            let lost = written.names.iter().filter(|name| !found.contains(*name));
+            let lost: Vec<String> = lost.map(|name| format!("{name} at {}", server.server)).collect();
+            written.lost.extend(lost);
         }
         Ok(written)
     }
@@ -102,7 +121,11 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn listed(writer: &str, server: &Options) -> Result<BTreeSet<String>> {
-    eventually("the list of what was written", Duration::from_secs(60), || {
+    let server = Options {
+        timeout: LIST,
+        ..server.clone()
+    };
+    eventually("the list of what was written", 2 * LIST, || {
         let options = ListOptions {
             labels: format!("{LABEL}={writer}"),
             ..ListOptions::default()

@@ -28,7 +28,7 @@ cargo xtask COMMAND
   engine  the Docker engine that end-to-end tests start, for running them by hand
   lint    formatting, clippy, licences, sources and known vulnerabilities of crates
   fuzz    [TARGET…] everything that reads formats from outside, under a fuzzer
-  bench   measurements: [cluster|client|discovery|all]; prints a table and writes dist/bench.json
+  bench   measurements: [cluster|client|discovery|ha|all], or soak; prints a table and writes dist/bench.json
 
 options
   --only NAME[,NAME]     dist: only these Go components (kubernetes, etcd, …), nothing else
@@ -39,6 +39,8 @@ options
   --update-debian        dist: only write distro/debian.lock anew, with what the mirrors of this machine have
   --seconds N            fuzz: how long each target runs (60)
   --runs N               bench: how often clusters are started (3)
+  --minutes N            bench soak: how long something is killed every ten seconds (30)
+  --seed N               bench soak: chooses what an earlier run with this seed chose
   --subnet NETWORK       bench: the network of its clusters (10.6.0.0/24)
   further arguments of up and down go to `keelctl cluster create` and `keelctl cluster destroy`
 

@@ -7,10 +7,15 @@ mod floor;
 mod floor_files;
 mod floor_node;
 mod guard;
+mod ha;
+mod harm;
+mod options;
 mod ours;
 mod overhead;
+mod processes;
 mod ready;
 mod report;
+mod soak;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ui::Ui;
 use crate::{dist, paths};
+use options::{Options, Suite};
 use report::{Against, Report, Row, Unit};
 
 /// Runs a hidden command: what `bench` starts itself as.
@@ -29,50 +35,6 @@ pub fn hidden(command: &str, args: &[String]) -> Option<Result<()>> {
         (guard::COMMAND, []) => Some(guard::run()),
         (floor_node::COMMAND, [setup]) => Some(floor_node::run(Path::new(setup))),
         _ => None,
-    }
-}
-
-/// What the command line says.
-#[derive(Debug, PartialEq)]
-struct Options {
-    cluster: bool,
-    client: bool,
-    discovery: bool,
-    runs: usize,
-    subnet: String,
-}
-
-impl Options {
-    fn parse(args: &[String]) -> Result<Options> {
-        let mut options = Options {
-            cluster: true,
-            client: true,
-            discovery: true,
-            runs: 3,
-            subnet: "10.6.0.0/24".to_owned(),
-        };
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
-            match arg.as_str() {
-                "all" => {}
-                "cluster" => (options.client, options.discovery) = (false, false),
-                "client" => (options.cluster, options.discovery) = (false, false),
-                "discovery" => (options.cluster, options.client) = (false, false),
-                "--runs" => {
-                    options.runs = value()?.parse().context("--runs: not a number")?;
-                    if options.runs == 0 {
-                        bail!("--runs: at least one");
-                    }
-                }
-                "--subnet" => {
-                    options.subnet = value()?.clone();
-                    ours::address(&options.subnet, 2)?;
-                }
-                other => bail!("bench: unknown argument {other:?}"),
-            }
-        }
-        Ok(options)
     }
 }
 
@@ -113,7 +75,7 @@ impl Times {
 pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     let options = Options::parse(args)?;
     let out = std::env::var_os("KEELSON_DIST").map_or_else(paths::dist, PathBuf::from);
-    let needs_dist = options.cluster || options.client;
+    let needs_dist = options.needs_dist();
     for name in ["keelctl", "kubectl", "rootfs.sqsh", "images"] {
         if needs_dist && !out.join(name).exists() {
             bail!(
@@ -121,6 +83,9 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
                 out.join(name).display()
             );
         }
+    }
+    if options.needs_root() && !rustix::process::geteuid().is_root() {
+        bail!("bench: the namespaces of clusters need root");
     }
     let cache = paths::cache()?;
     let mut tools = Tools {
@@ -142,15 +107,21 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     }
     let mut guard = guard::Guard::start()?;
     guard.watch(&guard::Thing::Folder(tools.work.clone()))?;
-    if options.client {
+    if options.has(Suite::Client) {
         let rows = ui.step("command line", || Ok((client::measure(&tools)?, Some(String::new()))))?;
         report.rows.extend(rows);
     }
-    if options.discovery {
+    if options.has(Suite::Discovery) {
         report.rows.extend(discovery::measure(ui, &tools.work)?);
     }
-    if options.cluster {
+    if options.has(Suite::Cluster) {
         cluster(ui, &mut tools, options.runs, &mut report)?;
+    }
+    if options.has(Suite::Ha) {
+        report.rows.extend(ha::measure(ui, &tools)?);
+    }
+    if options.has(Suite::Soak) {
+        soak::measure(ui, &tools, &options, &mut report)?;
     }
     guard.finish()?;
     let file = paths::dist().join("bench.json");
@@ -162,17 +133,10 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
 }
 
 fn cluster(ui: &Ui, tools: &mut Tools, runs: usize, report: &mut Report) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("bench cluster: namespaces need root");
-    }
     floor::packages(ui)?;
     tools.programs = floor::programs(ui)?;
     let tools = &*tools;
-    let latency = ui.step("the program that measures calls", || {
-        let (krate, example) = overhead::EXAMPLE;
-        let path = dist::compile_example(krate, example, &paths::target(&paths::cache()?))?;
-        Ok((path, Some(String::new())))
-    })?;
+    let latency = load(ui, overhead::EXAMPLE)?;
     let (mut floors, mut alone, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..=runs {
         let which = if number == 0 {
@@ -231,6 +195,14 @@ fn cluster(ui: &Ui, tools: &mut Tools, runs: usize, report: &mut Report) -> Resu
     Ok(())
 }
 
+/// Compiles an example that measures or puts load on something, of a crate.
+fn load(ui: &Ui, (krate, example): (&str, &str)) -> Result<PathBuf> {
+    ui.step(&format!("the program {example}"), || {
+        let path = dist::compile_example(krate, example, &paths::target(&paths::cache()?))?;
+        Ok((path, Some(String::new())))
+    })
+}
+
 /// Of the lines that `cluster create` printed, those that say that something began or was there.
 fn steps(printed: &[(f64, String)]) -> Vec<(String, f64)> {
     let lines = printed.iter().take_while(|(_, line)| !line.starts_with("cluster "));
@@ -277,20 +249,6 @@ fn machine() -> BTreeMap<&'static str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_arguments_of_bench_are_read() {
-        let parse = |text: &str| Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(parse("").unwrap(), parse("all").unwrap());
-        let client = parse("client --runs 5").unwrap();
-        assert!(client.client && !client.cluster && client.runs == 5);
-        let discovery = parse("discovery").unwrap();
-        assert!(discovery.discovery && !discovery.client && !discovery.cluster);
-        assert!(!parse("cluster --subnet 10.9.0.0/24").unwrap().client);
-        for wrong in ["--runs 0", "--runs", "--fast", "--subnet here"] {
-            assert!(parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn what_a_cluster_printed_is_cut_to_its_steps() {

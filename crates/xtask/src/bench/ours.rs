@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use super::guard::{Guard, Thing};
 use super::{Times, Tools, ready};
 
-const NAME: &str = "bench";
+/// Of every cluster that is measured: there is one at a time.
+pub const NAME: &str = "bench";
 const LIMIT: Duration = Duration::from_secs(300);
 /// Between two attempts to get a kubeconfig.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -21,9 +22,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Cluster {
     guard: Guard,
     folder: PathBuf,
-    /// The control plane's address.
+    /// The first control plane's address.
     pub control_plane: Ipv4Addr,
-    /// The worker's address, if there is one.
+    /// The node's after it: the worker's, if there is one control plane.
     pub worker: Ipv4Addr,
     /// When each phase was reached.
     pub times: Times,
@@ -33,6 +34,39 @@ impl Cluster {
     /// The client configuration.
     pub fn talosconfig(&self) -> PathBuf {
         self.folder.join("talosconfig")
+    }
+
+    /// The administrator's access to Kubernetes.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// The address of a node: control planes from 0, then workers.
+    pub fn node(&self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.control_plane.to_bits() + u32::from(number))
+    }
+
+    /// The folder of what a node writes below `/var`.
+    pub fn var(&self, node: &str) -> PathBuf {
+        self.state().join(node).join("var")
+    }
+
+    /// The folder of what is known of the cluster.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join(NAME)
+    }
+
+    /// A program with what this cluster made for it.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        environment(&mut command, &self.folder);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The name of a node, as `cluster show` has it: control planes from 0, or workers.
+    pub fn name(role: &str, number: u8) -> String {
+        format!("{NAME}-{role}-{}", number + 1)
     }
 
     /// Removes it.
@@ -50,7 +84,20 @@ pub fn control_plane(tools: &Tools) -> Result<Cluster> {
 
 /// The default cluster, until the command that makes it says that it is healthy.
 pub fn default(tools: &Tools) -> Result<Cluster> {
-    let mut made = Making::start(tools, &[])?;
+    healthy(tools, &[])
+}
+
+/// A cluster of so many nodes, until the command that makes it says that it is healthy.
+pub fn sized(tools: &Tools, control_planes: u8, workers: u8) -> Result<Cluster> {
+    let args = [
+        format!("--controlplanes={control_planes}"),
+        format!("--workers={workers}"),
+    ];
+    healthy(tools, &args.each_ref().map(String::as_str))
+}
+
+fn healthy(tools: &Tools, args: &[&str]) -> Result<Cluster> {
+    let mut made = Making::start(tools, args)?;
     let result = made.child.wait().context("wait for keelctl").and_then(|status| {
         made.times.add("healthy", made.began, Instant::now());
         if status.success() {

@@ -24,6 +24,12 @@ pub enum Unit {
     /// Times a second.
     #[serde(rename = "/s")]
     PerSecond,
+    /// 10⁶ bytes a second.
+    #[serde(rename = "MB/s")]
+    MegabytesPerSecond,
+    /// Things.
+    #[serde(rename = "1")]
+    Count,
     /// Hundredths of one core.
     #[serde(rename = "% of a core")]
     Percent,
@@ -37,6 +43,8 @@ impl Unit {
             Unit::Mebibytes => format!("{value:.1} MiB"),
             Unit::Megabytes => format!("{value:.1} MB"),
             Unit::PerSecond => format!("{value:.0}/s"),
+            Unit::MegabytesPerSecond => format!("{value:.0} MB/s"),
+            Unit::Count => format!("{value:.0}"),
             Unit::Percent => format!("{value:.2} %"),
         }
     }
@@ -88,6 +96,16 @@ impl Row {
         }
     }
 
+    /// Whether it is what it is held against.
+    pub fn is_good(&self) -> bool {
+        match self.against {
+            Against::Floor { value, times } => self.ours <= value * times,
+            Against::Target(limit) => self.ours <= limit,
+            Against::Least(limit) => self.ours >= limit,
+            Against::Nothing => true,
+        }
+    }
+
     fn cells(&self) -> [String; 4] {
         let (against, ratio) = match self.against {
             Against::Floor { value, times } => (
@@ -107,6 +125,9 @@ impl Row {
 
     fn verdict(&self, reference: f64, limit: f64) -> String {
         let mark = if self.ours <= limit { "✓" } else { "✗" };
+        if reference == 0.0 {
+            return mark.to_owned();
+        }
         format!("{:.2} {mark}", self.ours / reference)
     }
 }
@@ -120,6 +141,21 @@ pub fn median(samples: &[f64]) -> f64 {
         n if n % 2 == 1 => sorted[n / 2],
         n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
     }
+}
+
+/// The sample that a share of all (0.99: 99 of a hundred) is not above.
+pub fn percentile(samples: &[f64], share: f64) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let mut seen = 0.0;
+    let total = sorted.iter().map(|_| 1.0).sum::<f64>();
+    for sample in &sorted {
+        seen += 1.0;
+        if seen >= share * total {
+            return *sample;
+        }
+    }
+    f64::NAN
 }
 
 /// Everything that was measured.
@@ -202,6 +238,15 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_is_a_sample() {
+        let samples: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&samples, 0.99), 99.0);
+        assert_eq!(percentile(&samples, 1.0), 100.0);
+        assert_eq!(percentile(&[7.0], 0.99), 7.0);
+        assert!(percentile(&[], 0.5).is_nan());
+    }
+
+    #[test]
     fn the_table_says_what_is_within_bounds() {
         let floor = Against::Floor { value: 2.0, times: 1.5 };
         let report = Report {
@@ -210,6 +255,7 @@ mod tests {
                 Row::of("start", Unit::Milliseconds, vec![12.0], Against::Target(10.0)),
                 Row::of("updates", Unit::PerSecond, vec![150.0], Against::Least(100.0)),
                 Row::of("root", Unit::Megabytes, vec![40.0], Against::Nothing),
+                Row::of("lost", Unit::Count, vec![0.0], Against::Target(0.0)),
             ],
             ..Report::default()
         };
@@ -225,6 +271,7 @@ mod tests {
             "{table}"
         );
         assert!(lines[5].contains("40.0 MB"), "{table}");
+        assert!(lines[6].contains("at most 0") && lines[6].contains("✓"), "{table}");
     }
 
     #[test]
