@@ -112,7 +112,8 @@ fn a_debug_container_ends_with_its_client(c: &Cluster) -> Result<()> {
     })
 }
 
-/// The test image under another name, in an archive of its own.
+/// The test image under another name, in an archive of its own. Its configuration differs, so that it is another image to
+/// the kubelet, which does not run under a new name what it has pulled under an old one.
 fn archive(folder: &Path, name: &str) -> Result<PathBuf> {
     let layout = dist().join("images");
     let read = |path: &Path| -> Result<Value> {
@@ -132,24 +133,45 @@ fn archive(folder: &Path, name: &str) -> Result<PathBuf> {
         .context("the test image is not there")?
         .clone();
     image["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-    let manifest = blob(&image["digest"]);
-    let document = read(&layout.join(&manifest))?;
-    let layers = document["layers"].as_array().context("no layers")?;
-    let parts = layers.iter().chain([&document["config"]]);
-    let blobs = parts.map(|part| blob(&part["digest"])).chain([manifest]);
+    let mut manifest = read(&layout.join(blob(&image["digest"])))?;
+    let mut config = read(&layout.join(blob(&manifest["config"]["digest"])))?;
+    config["config"]["Labels"] = json!({"from": "a file"});
+    let config = rewritten(&mut manifest["config"], &config)?;
+    let document = rewritten(&mut image, &manifest)?;
+    let index = json!({"schemaVersion": 2, "manifests": [image]});
 
     let path = folder.join("image.tar");
     let mut tar = tar::Builder::new(std::fs::File::create(&path)?);
-    for blob in blobs {
+    for layer in manifest["layers"].as_array().context("no layers")? {
+        let blob = blob(&layer["digest"]);
         tar.append_path_with_name(layout.join(&blob), &blob)?;
     }
-    let index = serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": [image]}))?;
-    let mut header = tar::Header::new_gnu();
-    header.set_size(index.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, "index.json", index.as_slice())?;
+    let documents = [
+        (blob(&manifest["config"]["digest"]), config),
+        (blob(&index["manifests"][0]["digest"]), document),
+        ("index.json".into(), serde_json::to_vec(&index)?),
+    ];
+    for (name, bytes) in documents {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes.as_slice())?;
+    }
     tar.into_inner()?;
     Ok(path)
+}
+
+/// A document's bytes, with its descriptor changed to fit.
+fn rewritten(descriptor: &mut Value, document: &Value) -> Result<Vec<u8>> {
+    use sha2::Digest as _;
+    let bytes = serde_json::to_vec(document)?;
+    let hex: String = sha2::Sha256::digest(&bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    descriptor["digest"] = json!(format!("sha256:{hex}"));
+    descriptor["size"] = json!(bytes.len());
+    Ok(bytes)
 }
 
 fn an_image_of_a_file_runs_as_a_debug_container_and_as_a_pod(c: &Cluster) -> Result<()> {
