@@ -139,7 +139,7 @@ fn the_node_is_healthy(c: &Cluster) -> Result<()> {
 
 /// A reader gets no kubeconfig, so the checks of Kubernetes can only be the node's.
 fn a_reader_is_told_how_the_cluster_is_by_a_control_plane(c: &Cluster) -> Result<()> {
-    let reader = c.folder().join("reader").display().to_string();
+    let reader = c.folder().join("reader-of-health").display().to_string();
     let _ = std::fs::remove_file(&reader);
     c.ask(control_plane(), &["config", "new", &reader, "--roles", "os:reader"])?;
     let health = ["health", "--wait-timeout", "3m", "--talosconfig", &reader];

@@ -220,12 +220,9 @@ fn a_service_that_may_not_be_stopped_is_not(c: &Cluster) -> Result<()> {
 }
 
 fn what_is_not_built_says_so(c: &Cluster) -> Result<()> {
-    let refusal = c
-        .keelctl
-        .run(&["-n", worker(), "debug", "image", "--args", "x"])?
-        .refusal()?;
+    let refusal = c.keelctl.run(&["gen", "secureboot", "pcr", "-o", "x"])?.refusal()?;
     ensure!(
-        refusal.contains("not implemented") && refusal.contains("kubectl debug"),
+        refusal.contains("not implemented") && refusal.contains("does not boot by itself"),
         "{refusal}"
     );
     Ok(())
