@@ -1,5 +1,6 @@
 //! A node leaves Kubernetes' hands: cordoned, and its pods evicted; and comes back into them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::Method;
@@ -16,18 +17,45 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long an API server is looked for: a cluster that is away for good does not keep a node from ending.
 const FIND_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Makes the node unschedulable, evicts its pods and waits until they are gone, as long as that takes. Pods of daemon sets
-/// and static pods stay: nothing else could run them.
+/// What a node does itself before it goes down: cordons and drains, and marks that it shall be uncordoned when it is back.
 ///
 /// # Errors
 /// The API does not answer, or the node is not there.
 pub async fn cordon_and_drain(client: &Client, name: &str) -> Result<(), Error> {
-    let object = look(client, name).await?;
-    if let Some(patch) = cordon(&object) {
-        client.patch(&NODES, None, name, None, &Patch::Merge(patch)).await?;
+    // In one change: a node that ends between two would stay cordoned.
+    let mut change = until_it_is_back();
+    change["spec"] = json!({"unschedulable": true});
+    close(client, name, change).await?;
+    drain(client, name).await
+}
+
+/// Makes the node unschedulable; false if somebody has done so before.
+///
+/// # Errors
+/// The API does not answer, or the node is not there.
+pub async fn cordon(client: &Client, name: &str) -> Result<bool, Error> {
+    close(client, name, json!({"spec": {"unschedulable": true}})).await
+}
+
+async fn close(client: &Client, name: &str, change: Value) -> Result<bool, Error> {
+    let is_open = look(client, name).await?["spec"]["unschedulable"] != json!(true);
+    if is_open {
+        client.patch(&NODES, None, name, None, &Patch::Merge(change)).await?;
     }
+    Ok(is_open)
+}
+
+/// Evicts the pods that the node has now and waits until they are gone, as long as that takes. Pods of daemon sets and
+/// static pods stay: nothing else could run them. Pods that come later stay too: they tolerate a node that is out of use,
+/// and would come back as often as they were evicted.
+///
+/// # Errors
+/// The API does not answer.
+pub async fn drain(client: &Client, name: &str) -> Result<(), Error> {
+    let present: HashSet<String> = evictable(client, name).await?.iter().map(uid).collect();
     loop {
-        let left = evictable(client, name).await?;
+        let now = evictable(client, name).await?;
+        let left: Vec<&Value> = now.iter().filter(|pod| present.contains(&uid(pod))).collect();
         if left.is_empty() {
             return Ok(());
         }
@@ -36,6 +64,17 @@ pub async fn cordon_and_drain(client: &Client, name: &str) -> Result<(), Error> 
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// A patch that leaves it to the node to uncordon itself when it is back. It does so as soon as it runs and is not about to
+/// end: this comes last before a node is told to go down.
+pub fn until_it_is_back() -> Value {
+    json!({"metadata": {"annotations": {CORDONED: "true"}}})
+}
+
+/// What tells a pod from another of its name.
+fn uid(pod: &Value) -> String {
+    pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The node's object. An API server that has just come back may not be found at once.
@@ -47,12 +86,6 @@ async fn look(client: &Client, name: &str) -> Result<Value, Error> {
             outcome => return outcome,
         }
     }
-}
-
-/// A patch that cordons; `None` for a node that somebody has cordoned.
-fn cordon(node: &Value) -> Option<Value> {
-    (node["spec"]["unschedulable"] != json!(true))
-        .then(|| json!({"spec": {"unschedulable": true}, "metadata": {"annotations": {CORDONED: "true"}}}))
 }
 
 /// A patch that takes back what [`cordon_and_drain`] did; `None` for a node it did not cordon.
@@ -105,11 +138,9 @@ mod tests {
     #[test]
     fn only_what_this_node_cordoned_is_uncordoned() {
         let fresh = json!({"metadata": {"name": "n"}, "spec": {}});
-        let patch = cordon(&fresh).unwrap();
-        assert_eq!(patch["spec"]["unschedulable"], true);
         assert_eq!(uncordon(&fresh), None);
-        assert!(uncordon(&patch).is_some());
-        assert_eq!(cordon(&json!({"spec": {"unschedulable": true}})), None);
+        assert_eq!(uncordon(&json!({"spec": {"unschedulable": true}})), None);
+        assert!(uncordon(&until_it_is_back()).is_some());
     }
 
     #[test]

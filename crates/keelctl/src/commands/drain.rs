@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use api::client::Client;
 use cluster_health::kube::has_address;
 use k8s::{ListOptions, Patch, resources};
+use serde_json::json;
 use tonic::Status;
 
 use crate::commands::health::view::discover;
@@ -41,24 +42,26 @@ async fn drained(client: &Client, node: &str, limit: Duration) -> Result<()> {
     let found = nodes.iter().find(|found| has_address(found, node));
     let name = found.and_then(|found| found["metadata"]["name"].as_str());
     let name = name.context("Kubernetes has no such node")?;
-    let drained = tokio::time::timeout(limit, k8s::drain::cordon_and_drain(&kubernetes, name)).await;
-    let outcome = match drained {
-        Ok(outcome) => outcome.map_err(Into::into),
+    let patch = async |patch| {
+        let patch = Patch::Merge(patch);
+        kubernetes.patch(&resources::NODES, None, name, None, &patch).await
+    };
+    let cordoned = k8s::drain::cordon(&kubernetes, name).await?;
+    let outcome = match tokio::time::timeout(limit, k8s::drain::drain(&kubernetes, name)).await {
+        Ok(outcome) => outcome.map_err(anyhow::Error::from),
         Err(_) => Err(anyhow::anyhow!(
             "its pods are not gone within {limit:?} (--drain-timeout)"
         )),
     };
-    if outcome.is_err() {
-        let now = kubernetes.get(&resources::NODES, None, name).await;
-        if let Some(patch) = now.ok().as_ref().and_then(k8s::drain::uncordon) {
-            let patch = Patch::Merge(patch);
-            let back = kubernetes.patch(&resources::NODES, None, name, None, &patch).await;
-            if let Err(error) = back {
-                note(&format!(
-                    "{node}: it stays cordoned (`kubectl uncordon {name}`): {error}"
-                ));
-            }
-        }
+    if !cordoned {
+        return outcome;
+    }
+    if outcome.is_ok() {
+        patch(k8s::drain::until_it_is_back()).await?;
+    } else if let Err(error) = patch(json!({"spec": {"unschedulable": null}})).await {
+        note(&format!(
+            "{node}: it stays cordoned (`kubectl uncordon {name}`): {error}"
+        ));
     }
     outcome
 }
