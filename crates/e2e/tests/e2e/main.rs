@@ -35,6 +35,7 @@ mod roles;
 mod scarcity;
 mod support;
 mod upgrade;
+mod upstream;
 mod virtual_address;
 
 use std::process::ExitCode;
@@ -123,6 +124,7 @@ fn shared(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         changes::tests(),
         effects::tests(),
         live::tests(),
+        upstream::tests(),
         firewall::tests(),
         renewal::tests(),
         roles::tests(),
