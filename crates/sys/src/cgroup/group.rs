@@ -228,7 +228,8 @@ fn remove_tree(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
+/// The groups right below one, by their folders.
+pub(super) fn folders_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };

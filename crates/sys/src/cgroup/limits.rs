@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Group;
+use super::group::folders_in;
 use crate::{Context, Error, Result};
 
 /// The period in which a CPU quota is counted (the kernel's default), in microseconds.
@@ -79,6 +80,9 @@ pub(super) fn set(group: &Group, limits: &Limits) -> Vec<Error> {
     if let Some(count) = limits.pids_max {
         write("pids", "pids.max", count.to_string());
     }
+    if limits.memory_min.is_some() && v2 {
+        errors.extend(guarantee_above(group));
+    }
     if limits.memory_min.is_some() && !v2 {
         let reason = "control groups of version 1 have no such guarantee";
         errors.push(Error::new(
@@ -87,6 +91,29 @@ pub(super) fn set(group: &Group, limits: &Limits) -> Vec<Error> {
         ));
     }
     errors
+}
+
+/// Version 2: what a group is guaranteed holds as far as the groups above it are guaranteed it too, so each of them gets
+/// the sum of those below. The root has everything anyway.
+fn guarantee_above(group: &Group) -> Vec<Error> {
+    let (path, layout) = (group.path(), &group.layout);
+    let above = path.ancestors().skip(1).filter(|above| above.parent().is_some());
+    let raise = |above: &Path| {
+        let above = Group::new(layout.clone(), above);
+        let below = above
+            .folder("memory")
+            .into_iter()
+            .flat_map(|folder| folders_in(&folder));
+        let bytes = below.map(|folder| guaranteed(&folder)).fold(0, u64::saturating_add);
+        write(&above, "memory", "memory.min", &bytes.to_string())
+    };
+    above.filter_map(|above| raise(above).err()).collect()
+}
+
+/// What a group of version 2 is guaranteed, in bytes.
+fn guaranteed(folder: &Path) -> u64 {
+    let text = std::fs::read_to_string(folder.join("memory.min")).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
 }
 
 fn write(group: &Group, controller: &str, file: &str, value: &str) -> Result<()> {
@@ -99,7 +126,39 @@ fn write(group: &Group, controller: &str, file: &str, value: &str) -> Result<()>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::cgroup::{Layout, Version};
+
+    #[test]
+    fn in_version_2_groups_above_are_guaranteed_what_those_below_are_together() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout {
+            version: Version::V2,
+            unified: Some(root.path().to_owned()),
+            controllers: BTreeMap::new(),
+        };
+        for (path, bytes) in [
+            ("/system/a", 10),
+            ("/system/b", 20),
+            ("/system/deep/c", 5),
+            ("/system/b", 2),
+        ] {
+            let group = layout.group(path);
+            group.create().unwrap();
+            let limits = Limits {
+                memory_min: Some(bytes),
+                ..Limits::default()
+            };
+            let errors = group.set(&limits);
+            assert!(errors.is_empty(), "{errors:?}");
+        }
+        let guaranteed = |path: &str| guaranteed(&root.path().join(path));
+        assert_eq!((guaranteed("system/b"), guaranteed("system/deep")), (2, 5));
+        assert_eq!(guaranteed("system"), 17);
+        assert!(!root.path().join("memory.min").exists());
+    }
 
     #[test]
     fn an_ordinary_weight_is_an_ordinary_share() {
