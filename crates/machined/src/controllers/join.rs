@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::kubelet_credentials::{Credentials, Verdict, Wanted};
 use crate::clients;
+use crate::clock::Clock;
 use crate::kubernetes::pki::BootstrapToken;
 use crate::resources::config::{MachineKind, MachineType};
 use crate::resources::keelson::KubeletJoin;
@@ -28,7 +29,7 @@ const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// before, and would do it again.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// Keeps the kubelet's credentials those of the cluster's authority, and asks the cluster whether a kubelet with the
+/// Keeps the kubelet's credentials those of the cluster's authority and of the time, and asks the cluster whether a kubelet with the
 /// bootstrap token may ask for a certificate. A kubelet that is refused waits longer and longer before it asks again, so
 /// one that starts before the cluster knows the token joins many seconds after it could.
 pub struct Join {
@@ -38,6 +39,7 @@ pub struct Join {
     gave_up: Option<(Wanted, Instant)>,
     /// How often credentials were given up.
     times: u32,
+    clock: Clock,
 }
 
 impl Join {
@@ -48,6 +50,7 @@ impl Join {
             client: None,
             gave_up: None,
             times: 0,
+            clock: Clock::default(),
         }
     }
 
@@ -70,12 +73,14 @@ impl Reconcile for Join {
         let control_plane = kind.0 == MachineKind::ControlPlane;
         let wanted = Wanted::of(&secrets)?;
         let held = self.credentials.read();
-        match held.judge(&wanted, control_plane) {
+        match held.judge(&wanted, control_plane, self.clock.now()) {
             // Another controller writes the file; what runs, runs on until then.
             Verdict::Wait => return Ok(Outcome::unchanged().requeue(RETRY)),
             Verdict::Retrust(kubeconfig) => self.credentials.write(&kubeconfig)?,
             Verdict::GiveUp if self.may_give_up(&wanted) => {
-                tracing::info!("the kubelet's credentials are not of the cluster's authority: it asks for others");
+                tracing::info!(
+                    "the kubelet's credentials are not of the cluster's authority, or not of this time: it asks for others"
+                );
                 self.credentials.remove(control_plane)?;
                 self.gave_up = Some((wanted.clone(), Instant::now()));
                 self.times += 1;

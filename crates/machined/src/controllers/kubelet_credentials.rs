@@ -1,9 +1,11 @@
 //! The kubelet's credentials on disk, and whether they still are those of the cluster.
 //!
 //! The kubelet keeps what it was given: a kubeconfig with the authorities it trusted when it joined, and a certificate
-//! that it renews by itself long before it ends. When the cluster's authority is replaced, both have to follow.
+//! that it renews by itself long before it ends. When the cluster's authority is replaced, both have to follow. A clock
+//! that is set leaves the kubelet with a certificate that has ended, or has not begun: with that it can ask for no other.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use k8s::{Auth, Kubeconfig};
@@ -63,7 +65,7 @@ pub enum Verdict {
     Wait,
     /// The certificate is good, and others have to be trusted: this kubeconfig says so.
     Retrust(Kubeconfig),
-    /// They are of another authority.
+    /// They are of another authority, or of another time.
     GiveUp,
 }
 
@@ -112,21 +114,23 @@ impl Held {
         issuer.map(|authority| fingerprint(authority)).unwrap_or_default()
     }
 
-    /// What is to be done about them.
-    pub fn judge(&self, wanted: &Wanted, issued_here: bool) -> Verdict {
+    /// What is to be done about them at a time.
+    pub fn judge(&self, wanted: &Wanted, issued_here: bool, now: SystemTime) -> Verdict {
         let Some(kubeconfig) = &self.kubeconfig else {
             return Verdict::None;
         };
         let trusts = self.trusted().as_ref() == Some(&wanted.trusted);
         if issued_here {
-            if !trusts || !self.given().is_some_and(|crt| issued(&crt, &wanted.issuing)) {
+            let Some(given) = self.given().filter(|crt| trusts && issued(crt, &wanted.issuing)) else {
                 return Verdict::Wait;
-            }
-            let stale = self.kept.as_ref().is_some_and(|crt| !issued(crt, &wanted.issuing));
+            };
+            // What it was given is renewed by the node; until then there is nothing better than what it keeps.
+            let stale = |kept: &Vec<u8>| !issued(kept, &wanted.issuing) || (!valid(kept, now) && valid(&given, now));
+            let stale = self.kept.as_ref().is_some_and(stale);
             return if stale { Verdict::GiveUp } else { Verdict::Keep };
         }
         match self.shown() {
-            Some(crt) if !issued(&crt, &wanted.issuing) => Verdict::GiveUp,
+            Some(crt) if !issued(&crt, &wanted.issuing) || !valid(&crt, now) => Verdict::GiveUp,
             // A kubelet that joins writes the kubeconfig first, and the certificate that it names when it is given one.
             _ if trusts => Verdict::Keep,
             None => Verdict::GiveUp,
@@ -141,6 +145,11 @@ impl Held {
 
 fn issued(certificate: &[u8], authority: &[u8]) -> bool {
     pki::is_issued_by(certificate, authority).unwrap_or(false)
+}
+
+/// Whether it is valid at a time; what cannot be read is for others to complain about.
+fn valid(certificate: &[u8], now: SystemTime) -> bool {
+    pki::cert_info(certificate).map_or(true, |info| info.is_valid_at(now))
 }
 
 fn fingerprint(certificate: &[u8]) -> String {
@@ -212,7 +221,7 @@ fn gone(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::Duration;
 
     use k8s::kubeconfig::Entry;
     use pki::{Authority, KeyKind, Request};
@@ -236,16 +245,15 @@ mod tests {
 
     /// A folder with the credentials of a kubelet that joined when only this authority was there.
     fn joined(authority: &Authority) -> (tempfile::TempDir, Credentials) {
+        joined_at(authority, SystemTime::now())
+    }
+
+    fn joined_at(authority: &Authority, now: SystemTime) -> (tempfile::TempDir, Credentials) {
         let folder = tempfile::tempdir().unwrap();
         let credentials = Credentials::below(folder.path());
         std::fs::create_dir_all(&credentials.folder).unwrap();
         std::fs::create_dir_all(credentials.kubeconfig.parent().unwrap()).unwrap();
-        let request = Request::client(
-            KeyKind::EcdsaP256,
-            "system:node:a",
-            &["system:nodes"],
-            SystemTime::now(),
-        );
+        let request = Request::client(KeyKind::EcdsaP256, "system:node:a", &["system:nodes"], now);
         let pair = authority.sign(&request).unwrap();
         std::fs::write(credentials.folder.join(CURRENT), &pair.crt).unwrap();
         let kubeconfig = Kubeconfig::new(&Entry {
@@ -265,7 +273,7 @@ mod tests {
     fn a_workers_credentials_follow_a_rotation_step_by_step() {
         let (old, new) = (authority(), authority());
         let (_folder, credentials) = joined(&old);
-        let judge = |wanted: &Wanted| credentials.read().judge(wanted, false);
+        let judge = |wanted: &Wanted| credentials.read().judge(wanted, false, SystemTime::now());
         assert_eq!(judge(&wanted(&[&old])), Verdict::Keep);
         // Another one is accepted: the certificate stays, and the API may soon show one of the other's.
         let both = wanted(&[&old, &new]);
@@ -298,8 +306,16 @@ mod tests {
             .write(&Kubeconfig::parse(text.to_string().as_bytes()).unwrap())
             .unwrap();
         std::fs::remove_file(credentials.folder.join(CURRENT)).unwrap();
-        assert_eq!(credentials.read().judge(&wanted(&[&old]), false), Verdict::Keep);
-        assert_eq!(credentials.read().judge(&wanted(&[&new, &old]), false), Verdict::GiveUp);
+        assert_eq!(
+            credentials.read().judge(&wanted(&[&old]), false, SystemTime::now()),
+            Verdict::Keep
+        );
+        assert_eq!(
+            credentials
+                .read()
+                .judge(&wanted(&[&new, &old]), false, SystemTime::now()),
+            Verdict::GiveUp
+        );
     }
 
     #[test]
@@ -307,13 +323,43 @@ mod tests {
         let (old, new) = (authority(), authority());
         let (_folder, credentials) = joined(&old);
         let issuing = wanted(&[&new]);
-        assert_eq!(credentials.read().judge(&issuing, true), Verdict::Wait);
+        assert_eq!(
+            credentials.read().judge(&issuing, true, SystemTime::now()),
+            Verdict::Wait
+        );
         // The kubeconfig is written by its own controller.
         let (_other, written) = joined(&new);
         credentials.write(&written.read().kubeconfig.unwrap()).unwrap();
-        assert_eq!(credentials.read().judge(&issuing, true), Verdict::GiveUp);
+        assert_eq!(
+            credentials.read().judge(&issuing, true, SystemTime::now()),
+            Verdict::GiveUp
+        );
         credentials.remove(true).unwrap();
         assert!(credentials.read().exist());
-        assert_eq!(credentials.read().judge(&issuing, true), Verdict::Keep);
+        assert_eq!(
+            credentials.read().judge(&issuing, true, SystemTime::now()),
+            Verdict::Keep
+        );
+    }
+
+    #[test]
+    fn a_certificate_of_another_time_is_given_up_when_there_is_a_way_to_another() {
+        let (authority, now) = (authority(), SystemTime::now());
+        let wanted = wanted(&[&authority]);
+        let (_folder, credentials) = joined(&authority);
+        let later = now + Duration::from_secs(400 * 24 * 60 * 60);
+        let earlier = now - Duration::from_secs(24 * 60 * 60);
+        let judge = |issued_here, now| credentials.read().judge(&wanted, issued_here, now);
+        // A worker's kubelet asks anew by its token.
+        for time in [earlier, later] {
+            assert_eq!(judge(false, time), Verdict::GiveUp);
+        }
+        assert_eq!(judge(false, now), Verdict::Keep);
+        // A control plane has to issue another one first.
+        assert_eq!(judge(true, later), Verdict::Keep);
+        let (_other, renewed) = joined_at(&authority, later);
+        credentials.write(&renewed.read().kubeconfig.unwrap()).unwrap();
+        assert_eq!(judge(true, later), Verdict::GiveUp);
+        assert_eq!(judge(true, now), Verdict::Keep);
     }
 }
