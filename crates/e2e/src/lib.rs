@@ -3,6 +3,7 @@
 
 pub mod cut;
 pub mod engine;
+pub mod machine;
 pub mod program;
 pub mod run;
 pub mod running;

@@ -13,6 +13,7 @@ mod paths;
 mod reproduce;
 mod tests;
 mod ui;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ cargo xtask COMMAND
   dist    build everything into dist/
   test    everything needed, then all tests, unit to end-to-end
   engine  the Docker engine that end-to-end tests start, for running them by hand
+  vm      the virtual machine that `cargo test -p e2e -- vm` boots
   lint    formatting, clippy, licences, sources and known vulnerabilities of crates
   fuzz    [TARGET…] everything that reads formats from outside, under a fuzzer
   bench   measurements: [cluster|client|discovery|ha|all], or soak; prints a table and writes dist/bench.json
@@ -75,6 +77,7 @@ fn run(args: &[String]) -> Result<()> {
         "down" => cluster::down(&ui, rest),
         "test" => tests::run(&ui, rest),
         "engine" => engine::run(&ui),
+        "vm" => vm::run(&ui),
         "lint" => lint::run(&ui),
         "fuzz" => fuzz::run(&ui, rest),
         "bench" => bench::run(&ui, rest),

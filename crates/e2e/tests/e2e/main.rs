@@ -1,8 +1,8 @@
 //! The end-to-end tests: one real cluster, made and driven by the built programs as a user would.
 //!
 //! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between commas;
-//! `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has ([`five`]) run only
-//! when a filter names them.
+//! `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has ([`five`], [`vm`])
+//! run only when a filter names them.
 
 mod authorities;
 mod changes;
@@ -37,6 +37,7 @@ mod support;
 mod upgrade;
 mod upstream;
 mod virtual_address;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -169,6 +170,12 @@ fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     match filter {
         Some(filter) => all(&(), &large, Some(filter), summary),
         None => summary.skipped += large.len(),
+    }
+    let virtual_machine = vm::tests();
+    if filter.is_none() {
+        summary.skipped += virtual_machine.len();
+    } else if any(&virtual_machine, filter, summary) {
+        all(&vm::Vm::create()?, &virtual_machine, filter, summary);
     }
     Ok(())
 }
