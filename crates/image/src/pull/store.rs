@@ -65,21 +65,11 @@ pub(super) async fn fetch_and_unpack(
     dir: &Path,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Pulled, Failure> {
-    let disk = |doing: String| {
-        let image = reference.to_owned();
-        move |source| Failure::Here(PullError::Disk { image, doing, source })
-    };
-    let parent = dir.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(disk(format!("create {}", parent.display())))?;
-    let work = tempfile::Builder::new()
-        .prefix(".pull-")
-        .tempdir_in(parent)
-        .map_err(disk(format!("create a folder in {}", parent.display())))?;
-
+    let place = Place::prepare(reference, dir).map_err(Failure::Here)?;
     let total = manifest.layer_bytes();
     let done = AtomicU64::new(0);
     let downloads = manifest.layers.iter().enumerate().map(|(number, layer)| {
-        let path = work.path().join(format!("layer-{number}"));
+        let path = place.work.path().join(format!("layer-{number}"));
         let done = &done;
         async move {
             download(client, layer, &path, &|bytes| {
@@ -95,10 +85,7 @@ pub(super) async fn fetch_and_unpack(
         .try_collect()
         .await?;
 
-    let place = Place { work, dir, parent };
-    let unpacked = place
-        .unpack(reference, digest, manifest, document, paths, progress)
-        .await;
+    let unpacked = place.unpack(digest, manifest, document, paths, progress).await;
     unpacked.map_err(Failure::Here)
 }
 
@@ -107,47 +94,54 @@ pub(super) async fn fetch_and_unpack(
 /// # Errors
 /// A layer is not what the image says, or the folder cannot be written.
 pub async fn unpack_archived(image: &Archived, dir: &Path) -> Result<Pulled, PullError> {
-    let disk = |doing: String| {
-        let image = image.name.clone();
-        move |source| PullError::Disk { image, doing, source }
-    };
-    let parent = dir.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(parent).map_err(disk(format!("create {}", parent.display())))?;
-    let work = tempfile::Builder::new()
-        .prefix(".pull-")
-        .tempdir_in(parent)
-        .map_err(disk(format!("create a folder in {}", parent.display())))?;
+    let place = Place::prepare(&image.name, dir)?;
     let layers = image.manifest.layers.iter();
     let paths = layers.map(|layer| image.layout.blob_path(&layer.digest)).collect();
     let (digest, document) = (image.target.digest.clone(), image.document.clone());
-    let place = Place { work, dir, parent };
-    place
-        .unpack(&image.name, digest, &image.manifest, document, paths, &|_| {})
-        .await
+    place.unpack(digest, &image.manifest, document, paths, &|_| {}).await
 }
 
 /// Where an image is put together, and where it goes.
 struct Place<'a> {
+    /// What the image is called in errors, and in its document.
+    reference: &'a str,
     work: tempfile::TempDir,
     dir: &'a Path,
     parent: &'a Path,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// A folder to work in beside `dir`, so that the finished image is put there by a rename.
+    fn prepare(reference: &'a str, dir: &'a Path) -> Result<Self, PullError> {
+        let parent = dir.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(parent).map_err(disk(reference, format!("create {}", parent.display())))?;
+        let work = tempfile::Builder::new()
+            .prefix(".pull-")
+            .tempdir_in(parent)
+            .map_err(disk(reference, format!("create a folder in {}", parent.display())))?;
+        Ok(Self {
+            reference,
+            work,
+            dir,
+            parent,
+        })
+    }
+
     async fn unpack(
         self,
-        reference: &str,
         digest: Digest,
         manifest: &Manifest,
         document: ImageDocument,
         paths: Vec<PathBuf>,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Pulled, PullError> {
-        let Self { work, dir, parent } = self;
-        let disk = |doing: String| {
-            let image = reference.to_owned();
-            move |source| PullError::Disk { image, doing, source }
-        };
+        let Self {
+            reference,
+            work,
+            dir,
+            parent,
+        } = self;
+        let disk = |doing| disk(reference, doing);
         let rootfs = work.path().join(ROOTFS);
         fs::create_dir(&rootfs).map_err(disk(format!("create {}", rootfs.display())))?;
         let unpacker = Unpacker::new(&rootfs).map_err(disk(format!("open {}", rootfs.display())))?;
@@ -195,6 +189,12 @@ impl Place<'_> {
         put().map_err(disk(format!("put the image into {}", dir.display())))?;
         Ok(pulled)
     }
+}
+
+/// The error of an image that could not be put on disk.
+fn disk(image: &str, doing: String) -> impl FnOnce(io::Error) -> PullError + use<> {
+    let image = image.to_owned();
+    move |source| PullError::Disk { image, doing, source }
 }
 
 /// Moves the finished folder into place. An older image there is exchanged for it in one step and then removed.
