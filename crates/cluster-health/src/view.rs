@@ -1,18 +1,13 @@
 //! What the checks look at: nodes by address, and the Kubernetes API.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
-use api::client::{Client, explain};
-use api::proto::cosi::resource::{GetRequest, Resource};
+use api::client::{CALL_LIMIT, Client, explain, within};
+use api::proto::cosi::resource::Resource;
 use api::proto::machine::{EtcdMember, EtcdMemberListRequest, ServiceInfo};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
-
-/// How long one question to one node may take.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
+use tonic::Status;
 
 /// Addresses of the nodes there should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +72,7 @@ impl View {
         let client = self.ask.node(node)?;
         let request = EtcdMemberListRequest { query_local: true };
         let call = async { client.machine().etcd_member_list(request).await };
-        let response = within(call).await.with_context(|| node.to_owned())?.into_inner();
+        let response = in_time(call).await.with_context(|| node.to_owned())?.into_inner();
         Ok(response.messages.into_iter().flat_map(|list| list.members).collect())
     }
 
@@ -87,7 +82,7 @@ impl View {
     /// It does not.
     pub async fn answers(&self, node: &str) -> Result<()> {
         let client = self.ask.node(node)?;
-        within(async { client.machine().version(()).await })
+        in_time(async { client.machine().version(()).await })
             .await
             .with_context(|| node.to_owned())?;
         Ok(())
@@ -99,19 +94,8 @@ impl View {
     /// The node does not answer, or has none.
     pub async fn machine_status(&self, node: &str) -> Result<Value> {
         let client = self.ask.node(node)?;
-        let request = GetRequest {
-            namespace: "runtime".into(),
-            r#type: "MachineStatuses.runtime.talos.dev".into(),
-            id: "machine".into(),
-            options: None,
-        };
-        let response = within(async { client.state().get(request).await }).await;
-        let resource = response
-            .with_context(|| node.to_owned())?
-            .into_inner()
-            .resource
-            .unwrap_or_default();
-        spec(&resource)
+        let call = client.resource("runtime", "MachineStatuses.runtime.talos.dev", "machine");
+        spec(&in_time(call).await.with_context(|| node.to_owned())?)
     }
 
     /// The Kubernetes API, with the admin's rights.
@@ -124,11 +108,9 @@ impl View {
 }
 
 /// The answer to a call, or why there is none.
-async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T> {
-    timeout(CALL_LIMIT, call)
-        .await
-        .context("no answer")?
-        .map_err(|status| anyhow::Error::msg(explain(&status)))
+async fn in_time<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T> {
+    let answer = within(CALL_LIMIT, call).await;
+    answer.map_err(|status| anyhow::Error::msg(explain(&status)))
 }
 
 /// A service of the node that a client speaks to.
@@ -136,7 +118,7 @@ async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Resu
 /// # Errors
 /// The node does not answer, or has no such service.
 pub async fn service(client: &Client, id: &str) -> Result<ServiceInfo> {
-    let list = within(async { client.machine().service_list(()).await }).await?;
+    let list = in_time(async { client.machine().service_list(()).await }).await?;
     let mut all = list.into_inner().messages.into_iter().flat_map(|list| list.services);
     all.find(|service| service.id == id)
         .with_context(|| format!("there is no service {id}"))

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use api::client::{Client, ClientOptions, explain};
+use api::client::{self, Client, ClientOptions, explain};
 use futures::future::join_all;
 use futures::stream::{self, LocalBoxStream, SelectAll, StreamExt as _};
 use pki::clientconfig::{ClientConfig, Context};
@@ -379,6 +379,14 @@ fn unreachable(code: Code, text: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// The answer to a call, if it comes within `limit`.
+///
+/// # Errors
+/// The call failed, or there was no answer.
+pub async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T> {
+    client::within(limit, call).await.map_err(|status| failed(&status))
 }
 
 /// A status as an error of a command.

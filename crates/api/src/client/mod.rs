@@ -3,6 +3,7 @@
 //! A [`Client`] holds one connection to the first endpoint that answers and moves on to the next when that one goes
 //! away. Endpoints are where it connects; nodes are who the calls are for: the endpoint passes them on.
 
+mod ask;
 mod connect;
 mod explain;
 mod many;
@@ -16,6 +17,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
+pub use ask::{CALL_LIMIT, within};
 pub use connect::Error;
 pub(crate) use connect::channel;
 pub use explain::explain;

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use api::client::{Client, ClientOptions};
+use api::client::{Client, ClientOptions, within};
 use pki::tls;
-use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::commands::get;
 use crate::session::Target;
 
 /// How long a look at a node may take.
@@ -90,10 +88,8 @@ impl<'a> Comeback<'a> {
 }
 
 async fn mark(client: &Client) -> Result<Mark, Status> {
-    let asked = get::one(client, "runtime", "MachineStatuses.runtime.talos.dev", "machine");
-    let resource = timeout(LOOK, asked)
-        .await
-        .map_err(|_| Status::unavailable("no answer"))??;
+    let asked = client.resource("runtime", "MachineStatuses.runtime.talos.dev", "machine");
+    let resource = within(LOOK, asked).await?;
     let yaml = resource.spec.map(|spec| spec.yaml_spec).unwrap_or_default();
     let spec: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap_or_default();
     Ok(Mark {
@@ -104,7 +100,7 @@ async fn mark(client: &Client) -> Result<Mark, Status> {
 
 /// Whether the node's etcd has no data, and nobody to join.
 async fn waits_for_bootstrap(client: &Client) -> bool {
-    let Ok(Ok(response)) = timeout(LOOK, client.machine().service_list(())).await else {
+    let Ok(response) = within(LOOK, client.machine().service_list(())).await else {
         return false;
     };
     let services = response

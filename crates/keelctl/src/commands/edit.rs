@@ -14,7 +14,6 @@ use crate::cli::common::Node;
 use crate::cli::node::{Edit, PatchConfig, Submit};
 use crate::commands::apply::{insisting, report, wire_mode};
 use crate::commands::files::read;
-use crate::commands::get;
 use crate::output::note;
 use crate::session::{Session, block, failed};
 
@@ -104,7 +103,9 @@ async fn change(
 
 /// The configuration a node has now.
 pub async fn current(client: &Client) -> Result<String> {
-    let found = get::one(client, "config", "MachineConfigs.config.talos.dev", "v1alpha1").await;
+    let found = client
+        .resource("config", "MachineConfigs.config.talos.dev", "v1alpha1")
+        .await;
     let resource = found.map_err(|status| failed(&status))?;
     let yaml = resource.spec.unwrap_or_default().yaml_spec;
     // The spec is the text of the configuration, as a YAML string.

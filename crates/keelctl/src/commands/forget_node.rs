@@ -7,23 +7,22 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use api::client::Client;
+use api::client::{self, Client};
 use api::proto::keelson::machine::ForgetNodeRequest;
 use api::proto::machine::{EtcdMember, EtcdMemberListRequest, EtcdRemoveMemberByIdRequest};
 use futures::future::join_all;
 use k8s::{DeleteOptions, ListOptions, resources};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::timeout;
 use tonic::Code;
 
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::node::ForgetNode;
-use crate::commands::health::view::{spec, within};
-use crate::commands::{get, kubeconfig};
+use crate::commands::health::view::spec;
+use crate::commands::kubeconfig;
 use crate::output::note;
-use crate::session::{Session, Silent, Target, block, failed};
+use crate::session::{Session, Silent, Target, block, failed, within};
 
 /// How long one question may take.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
@@ -81,13 +80,16 @@ struct Known {
 
 impl Known {
     async fn ask(target: &Target, kubernetes: &k8s::Client) -> Result<Known> {
-        let affiliates = get::list(&target.client, "cluster", "Affiliates.cluster.talos.dev").await;
+        let affiliates = target.client.resources("cluster", "Affiliates.cluster.talos.dev").await;
         let affiliates = affiliates
             .map_err(|status| failed(&status))
             .context("list affiliates")?;
         let affiliate = |resource| Ok(serde_json::from_value(spec(resource)?)?);
         let request = EtcdMemberListRequest::default();
-        let members = within(async { target.client.machine().etcd_member_list(request).await }).await;
+        let members = within(CALL_LIMIT, async {
+            target.client.machine().etcd_member_list(request).await
+        })
+        .await;
         let members = members
             .context("list the members of etcd (ask a control plane)")?
             .into_inner();
@@ -227,17 +229,15 @@ impl Gone {
 async fn answers(client: &Client, addresses: BTreeSet<String>) -> Vec<Answer> {
     let ask = |address: String| async {
         let node = client.with_nodes(&[&address]);
-        let asked = get::one(&node, "cluster", "Identities.cluster.talos.dev", "local");
-        let answer = timeout(ANSWER_LIMIT, asked).await;
-        let node_id = match answer {
-            Ok(Ok(resource)) => {
+        let asked = node.resource("cluster", "Identities.cluster.talos.dev", "local");
+        let node_id = match client::within(ANSWER_LIMIT, asked).await {
+            Ok(resource) => {
                 let identity = spec(&resource).unwrap_or_default();
                 identity["nodeId"].as_str().map(str::to_owned)
             }
-            Err(_) => return None,
-            Ok(Err(status)) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => return None,
+            Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => return None,
             // It refuses, but somebody is there.
-            Ok(Err(_)) => None,
+            Err(_) => None,
         };
         Some(Answer { address, node_id })
     };
@@ -283,7 +283,10 @@ async fn forget(target: &Target, kubernetes: &k8s::Client, gone: &Gone) -> Resul
         let request = ForgetNodeRequest {
             node_id: affiliate.node_id.clone(),
         };
-        let call = within(async { target.client.own_cluster().forget_node(request).await }).await;
+        let call = within(CALL_LIMIT, async {
+            target.client.own_cluster().forget_node(request).await
+        })
+        .await;
         let used = call.map(|response| response.into_inner().service_used);
         tell(
             format!("the affiliate {} ({})", affiliate.node_id, affiliate.hostname),

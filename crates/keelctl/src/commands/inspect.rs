@@ -36,9 +36,7 @@ pub fn run(command: &Inspect, program: Program) -> Result<()> {
                 .map(|edge| (&edge.resource_namespace, &edge.resource_type))
                 .collect::<BTreeSet<_>>()
             {
-                let found = super::get::list(&target.client, kind.0, kind.1)
-                    .await
-                    .unwrap_or_default();
+                let found = target.client.resources(kind.0, kind.1).await.unwrap_or_default();
                 let ids = found
                     .into_iter()
                     .filter_map(|resource| resource.metadata)

@@ -113,7 +113,7 @@ async fn look(client: &Client, start: Instant) -> Result<Sample, Status> {
 
 /// The spec of the only resource of a type; null without one.
 async fn spec(client: &Client, namespace: &str, resource_type: &str) -> Value {
-    let listed = get::list(client, namespace, resource_type).await.unwrap_or_default();
+    let listed = client.resources(namespace, resource_type).await.unwrap_or_default();
     let spec = listed
         .into_iter()
         .next()

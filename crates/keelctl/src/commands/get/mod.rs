@@ -8,8 +8,7 @@ mod watch;
 
 use anyhow::Result;
 use api::client::Client;
-use api::proto::cosi::resource::{GetRequest, ListRequest, Resource};
-use futures::StreamExt as _;
+use api::proto::cosi::resource::Resource;
 use tonic::Status;
 
 use crate::Program;
@@ -76,47 +75,11 @@ async fn fetch(client: Client, name: &str, namespace: Option<&str>, ids: &[Strin
     let namespace = namespace.unwrap_or(&definition.default_namespace);
     let mut found = Vec::new();
     if ids.is_empty() {
-        let all = list(&client, namespace, &definition.resource_type).await?;
+        let all = client.resources(namespace, &definition.resource_type).await?;
         found.extend(all.into_iter().map(Ok));
     }
     for id in ids {
-        found.push(one(&client, namespace, &definition.resource_type, id).await);
+        found.push(client.resource(namespace, &definition.resource_type, id).await);
     }
     Ok((definition, found))
-}
-
-/// One resource.
-pub async fn one(client: &Client, namespace: &str, resource_type: &str, id: &str) -> Result<Resource, Status> {
-    let request = GetRequest {
-        namespace: namespace.to_owned(),
-        r#type: resource_type.to_owned(),
-        id: id.to_owned(),
-        options: None,
-    };
-    let answer = client.state().get(request).await?.into_inner();
-    answer
-        .resource
-        .ok_or_else(|| Status::internal("the node answered without a resource"))
-}
-
-/// All resources of a type, by namespace and identifier.
-pub async fn list(client: &Client, namespace: &str, resource_type: &str) -> Result<Vec<Resource>, Status> {
-    let request = ListRequest {
-        namespace: namespace.to_owned(),
-        r#type: resource_type.to_owned(),
-        options: None,
-    };
-    let mut stream = client.state().list(request).await?.into_inner();
-    let mut all = Vec::new();
-    while let Some(item) = stream.next().await {
-        all.extend(item?.resource);
-    }
-    let key = |resource: &Resource| {
-        let metadata = resource.metadata.as_ref();
-        metadata
-            .map(|m| (m.namespace.clone(), m.id.clone()))
-            .unwrap_or_default()
-    };
-    all.sort_by_cached_key(key);
-    Ok(all)
 }

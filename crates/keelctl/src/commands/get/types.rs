@@ -63,7 +63,7 @@ pub async fn resolve(client: &Client, name: &str) -> Result<Definition, Status> 
 
 /// Every definition of a node.
 pub async fn definitions(client: &Client) -> Result<Vec<Definition>, Status> {
-    let resources = super::list(client, META.0, META.1).await?;
+    let resources = client.resources(META.0, META.1).await?;
     let mut all = Vec::with_capacity(resources.len());
     for resource in resources {
         let yaml = resource.spec.map(|spec| spec.yaml_spec).unwrap_or_default();

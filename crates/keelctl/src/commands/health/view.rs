@@ -3,19 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use api::client::Client;
+use api::client::{CALL_LIMIT, Client};
 use cluster_health::Ask;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::commands::{get, kubeconfig};
+use crate::commands::kubeconfig;
 use crate::session::{Target, failed};
 
 pub use cluster_health::{Nodes, View, service, spec};
-
-/// How long one question to one node may take.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 struct Through {
     target: Target,
@@ -46,19 +43,11 @@ pub async fn open_view(target: &Target, nodes: Nodes, endpoint: Option<String>, 
     Ok(View::new(nodes, through))
 }
 
-/// The answer to a call, or why there is none.
-pub async fn within<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T> {
-    timeout(CALL_LIMIT, call)
-        .await
-        .context("no answer")?
-        .map_err(|status| failed(&status))
-}
-
 /// The members of the cluster as a node sees them.
 pub async fn discover(target: &Target, deadline: Instant) -> Result<Nodes> {
     crate::output::note("discovered nodes:");
     loop {
-        let members = get::list(&target.client, "cluster", "Members.cluster.talos.dev").await;
+        let members = target.client.resources("cluster", "Members.cluster.talos.dev").await;
         let mut nodes = Nodes::default();
         for member in members.map_err(|status| failed(&status)).context("list members")? {
             let member = spec(&member)?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use api::client::{Client, ClientOptions};
+use api::client::{CALL_LIMIT, Client, ClientOptions};
 use api::proto::machine::ApplyConfigurationRequest;
 use api::proto::machine::apply_configuration_request::Mode;
 use config::Config;
@@ -15,10 +15,9 @@ use tokio::time::sleep;
 
 use super::rotation::Replacement;
 use crate::commands::edit::current;
-use crate::commands::get;
-use crate::commands::health::view::{service, spec, within};
+use crate::commands::health::view::{service, spec};
 use crate::output::note;
-use crate::session::failed;
+use crate::session::within;
 
 /// How long a node may take for one step: the control plane of a slow machine restarts within it.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -161,13 +160,16 @@ pub async fn change(client: &Client, comments: Comments, edit: impl Fn(&Config) 
         mode: Mode::NoReboot.into(),
         ..ApplyConfigurationRequest::default()
     };
-    within(async { client.machine().apply_configuration(request).await }).await?;
+    within(CALL_LIMIT, async {
+        client.machine().apply_configuration(request).await
+    })
+    .await?;
     Ok(true)
 }
 
 /// The spec of a resource.
 pub async fn resource(client: &Client, namespace: &str, kind: &str, id: &str) -> Result<Value> {
-    let found = within(get::one(client, namespace, kind, id)).await;
+    let found = within(CALL_LIMIT, client.resource(namespace, kind, id)).await;
     spec(&found.with_context(|| format!("get {kind}"))?)
 }
 
@@ -246,7 +248,5 @@ pub async fn issuing(access: &Access, nodes: &[String], which: Which) -> Result<
 
 /// Whether the node answers.
 pub async fn answers(client: &Client) -> Result<()> {
-    let answer = tokio::time::timeout(PATIENCE, client.machine().version(())).await;
-    answer.context("no answer")?.map_err(|status| failed(&status))?;
-    Ok(())
+    within(PATIENCE, client.machine().version(())).await.map(drop)
 }

@@ -171,7 +171,7 @@ async fn list(client: &Client, kind: &k8s::ApiResource, namespace: Option<&str>)
 async fn manifests(client: &Client, targets: &[Target], spool: &mut Spool) -> Result<()> {
     let mut found = Err(anyhow!("no node knows manifests"));
     for target in targets {
-        match get::list(&target.client, MANIFESTS.0, MANIFESTS.1).await {
+        match target.client.resources(MANIFESTS.0, MANIFESTS.1).await {
             Ok(list) if !list.is_empty() => {
                 found = Ok(list);
                 break;

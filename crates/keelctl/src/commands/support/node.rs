@@ -19,7 +19,7 @@ use crate::cli::load::Netstat;
 use crate::commands::containers::{self, place};
 use crate::commands::get::{self, Definition};
 use crate::commands::{cgroups, etcd, inspect, netstat, service, stats, system, version};
-use crate::session::{Target, failed};
+use crate::session::{self, Target};
 
 /// How long a node may take for an answer, or for the next piece of one.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -209,7 +209,7 @@ pub async fn collect(target: &Target, source: &Source, spool: &mut Spool) -> Res
         }
         Source::ControlGroups => {
             let text = tokio::time::timeout(PATIENCE, cgroups::overview(client)).await;
-            tell(spool, &text.context(SILENT)??)
+            tell(spool, &text.context("the node did not answer in time")??)
         }
         Source::Sockets => {
             let args = Netstat {
@@ -250,12 +250,9 @@ fn tell(spool: &mut Spool, text: &str) -> Result<()> {
     Ok(())
 }
 
-const SILENT: &str = "the node did not answer in time";
-
 /// The answer to a call, if it comes in time.
 async fn within<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T> {
-    let answer = tokio::time::timeout(PATIENCE, call).await;
-    answer.map_err(|_| anyhow!(SILENT))?.map_err(|status| failed(&status))
+    session::within(PATIENCE, call).await
 }
 
 async fn copy(mut stream: Streaming<Data>, spool: &mut Spool) -> Result<()> {
@@ -315,7 +312,7 @@ async fn pods(target: &Target) -> Result<Vec<String>> {
 }
 
 async fn listed(target: &Target, namespace: &str, resource_type: &str) -> Result<Vec<Resource>> {
-    within(get::list(&target.client, namespace, resource_type)).await
+    within(target.client.resources(namespace, resource_type)).await
 }
 
 async fn resources(target: &Target, definition: &Definition, spool: &mut Spool) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use api::client::Client;
+use api::client::{CALL_LIMIT, Client};
 use api::proto::common::ContainerdNamespace;
 use api::proto::machine::ApplyConfigurationRequest;
 use config::{Config, view};
@@ -22,10 +22,10 @@ use super::version::Version;
 use crate::cli::common::Mode;
 use crate::commands::apply::wire_mode;
 use crate::commands::edit::current;
-use crate::commands::health::view::{Nodes, open_view, service, within};
+use crate::commands::health::view::{Nodes, open_view, service};
 use crate::commands::images::pull_on;
 use crate::output::note;
-use crate::session::{Target, failed};
+use crate::session::{Target, failed, within};
 
 /// How long a node may take to answer, or to make what follows from its configuration.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -96,7 +96,7 @@ pub async fn find<'a>(
 
 async fn ask(target: &Target, address: &str, control_plane: bool) -> Result<Node> {
     let client = target.client.with_nodes(&[address]);
-    let version = within(async { client.machine().version(()).await }).await;
+    let version = within(CALL_LIMIT, async { client.machine().version(()).await }).await;
     let version = version.with_context(|| format!("ask the node {address}"))?.into_inner();
     let system = version
         .messages

@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::component::Component;
-use crate::commands::get;
 use crate::commands::health::view::spec;
 use crate::session::failed;
 
@@ -35,7 +34,7 @@ const AROUND: usize = 3;
 
 /// The objects that a control plane makes of its configuration, in the order in which they are applied.
 pub async fn of_node(node: &Client) -> Result<Vec<Value>> {
-    let manifests = get::list(node, "controlplane", "Manifests.kubernetes.talos.dev").await;
+    let manifests = node.resources("controlplane", "Manifests.kubernetes.talos.dev").await;
     let manifests = manifests.map_err(|status| failed(&status)).context("list manifests")?;
     let mut objects = Vec::new();
     for manifest in &manifests {
