@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use api::roles::allowed;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto};
-
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md");
+use reference_test::anchor;
 
 /// Numbers of protobuf's `descriptor.proto` in the paths of comments.
 const MESSAGE: i32 = 4;
@@ -31,15 +30,7 @@ piece. Which calls a node in a container answers, and with what, is in
 
 #[test]
 fn the_reference_is_up_to_date() {
-    let rendered = render();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, &rendered).unwrap();
-    }
-    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(
-        written == rendered,
-        "run UPDATE_DOCS=1 cargo test -p api --test reference"
-    );
+    reference_test::assert_up_to_date("api.md", env!("CARGO_PKG_NAME"), &render());
 }
 
 #[test]
@@ -51,19 +42,7 @@ fn every_call_and_every_link_is_there() {
         let row = row.unwrap_or_else(|| panic!("{} is missing", method.path));
         assert!(!row.ends_with("|  |"), "it is not said what {} does", method.path);
     }
-    let headings: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("### "))
-        .map(anchor)
-        .collect();
-    for link in text.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
-        assert!(headings.iter().any(|heading| heading == link), "{link}");
-    }
-}
-
-/// How a heading is linked to.
-fn anchor(heading: &str) -> String {
-    heading.to_lowercase().replace('.', "")
+    reference_test::assert_links_lead_somewhere(&text);
 }
 
 fn render() -> String {

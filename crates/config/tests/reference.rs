@@ -5,29 +5,12 @@ use config::{Config, reference};
 
 #[test]
 fn the_reference_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).unwrap();
-        std::fs::write(path, reference::render()).unwrap();
-    }
-    let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        written == reference::render(),
-        "run UPDATE_DOCS=1 cargo test -p config --test reference"
-    );
+    reference_test::assert_up_to_date("configuration.md", env!("CARGO_PKG_NAME"), &reference::render());
 }
 
 #[test]
 fn every_link_in_the_reference_has_its_heading() {
-    let text = reference::render();
-    let headings: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("### "))
-        .map(|heading| heading.to_lowercase().replace('.', ""))
-        .collect();
-    for link in text.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
-        assert!(headings.iter().any(|heading| heading == link), "{link}");
-    }
+    reference_test::assert_links_lead_somewhere(&reference::render());
 }
 
 #[test]

@@ -5,8 +5,6 @@ use std::fmt::Write as _;
 
 use resource::{Definition, Field, Store};
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/resources.md");
-
 const HEAD: &str = "# Reference of resources
 
 <!-- Written by `UPDATE_DOCS=1 cargo test -p machined --test reference`. -->
@@ -20,15 +18,7 @@ container are listed too, as clients know them.
 
 #[test]
 fn the_reference_is_up_to_date() {
-    let rendered = render();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(PAGE, &rendered).unwrap();
-    }
-    let written = std::fs::read_to_string(PAGE).unwrap_or_default();
-    assert!(
-        written == rendered,
-        "run UPDATE_DOCS=1 cargo test -p machined --test reference"
-    );
+    reference_test::assert_up_to_date("resources.md", env!("CARGO_PKG_NAME"), &render());
 }
 
 #[test]
