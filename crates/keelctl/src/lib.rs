@@ -55,7 +55,7 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     }
     let interrupted = error.downcast_ref::<session::Interrupted>();
     if !error.is::<session::Silent>() && interrupted.is_none_or(|interrupted| !interrupted.told) {
-        output::complain(&format!("{error:#}"));
+        output::complain(&output::told(&error));
     }
     interrupted.map_or(ExitCode::FAILURE, |interrupted| ExitCode::from(interrupted.code))
 }

@@ -9,12 +9,13 @@ use anyhow::{Context as _, Result, bail};
 use api::client::{self, Client, ClientOptions, explain};
 use futures::future::join_all;
 use futures::stream::{self, LocalBoxStream, SelectAll, StreamExt as _};
-use pki::clientconfig::{ClientConfig, Context};
+use pki::clientconfig::Context;
 use pki::{cert_info, tls};
 use tonic::{Code, Status};
 
 use crate::Program;
 use crate::cli::common::ClientFlags;
+use crate::commands::client_config;
 use crate::output::{age, note};
 
 /// A node and the client whose calls reach it.
@@ -211,8 +212,8 @@ impl Settings {
     /// # Errors
     /// There is no such context, or no node is named.
     pub fn read(flags: &ClientFlags, program: Program) -> Result<Self> {
-        let path = crate::commands::client_config::path(flags, program)?;
-        let config = ClientConfig::load(&path)?;
+        let path = client_config::path(flags, program)?;
+        let config = client_config::load(&path, program)?;
         let context = config.context(flags.context.as_deref())?.clone();
         if flags.cluster.is_some() || context.auth.is_some() {
             bail!("access through a proxy (--cluster, auth of the context) is not implemented yet");

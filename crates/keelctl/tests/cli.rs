@@ -179,6 +179,34 @@ fn talosconfig_names_the_file_and_the_flag_wins() {
 }
 
 #[test]
+fn without_a_client_configuration_it_is_told_once_where_it_was_looked_for_and_what_writes_one() {
+    let home = Home::new();
+    let usual = home.path().join(".keelson/config").display().to_string();
+    for (arguments, file) in [
+        (&["version"][..], usual.as_str()),
+        (&["config", "contexts"], usual.as_str()),
+        (
+            &["--talosconfig", "absent", "-n", "10.5.0.2", "get", "members"],
+            "absent",
+        ),
+    ] {
+        let error = home.bad(arguments);
+        assert!(!error.contains("No such file"), "{arguments:?}: {error}");
+        let told = format!("there is no client configuration {file}: ");
+        for part in [
+            told.as_str(),
+            "`keelctl cluster create`",
+            "`keelctl gen config`",
+            "--talosconfig FILE",
+        ] {
+            assert_eq!(error.matches(part).count(), 1, "{arguments:?}: {part:?} in {error}");
+        }
+    }
+    let error = home.bad(&["config", "merge", "absent"]);
+    assert_eq!(error.matches("No such file").count(), 1, "{error}");
+}
+
+#[test]
 fn keys_and_certificates_are_written_to_files() {
     let home = Home::new();
     home.good(&["gen", "ca", "--organization", "acme"]);

@@ -26,6 +26,29 @@ pub fn path(flags: &ClientFlags, program: Program) -> Result<PathBuf> {
         .context("find the client configuration: neither TALOSCONFIG nor HOME is set; use --talosconfig")
 }
 
+/// Reads the client configuration.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn load(path: &Path, program: Program) -> Result<ClientConfig> {
+    match ClientConfig::load(path) {
+        Err(pki::Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            bail!(none(path, program))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// What to do without a client configuration.
+fn none(path: &Path, program: Program) -> String {
+    let (path, program) = (path.display(), program.name());
+    format!(
+        "there is no client configuration {path}: `{program} cluster create` writes one for a local cluster, and \
+         `{program} gen config` the file talosconfig for machines of your own; --talosconfig FILE uses a file where it is, \
+         `{program} config merge FILE` takes it over for good"
+    )
+}
+
 /// Runs `config ACTION`.
 pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
     let path = path(&command.client, program)?;
@@ -37,7 +60,7 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
             config.context = name;
             Ok(())
         }),
-        ClientConfigAction::Contexts => Ok(print(&contexts(&ClientConfig::load(&path)?))?),
+        ClientConfigAction::Contexts => Ok(print(&contexts(&load(&path, program)?))?),
         ClientConfigAction::Endpoint { addresses } => change(&path, |config| {
             config.context_mut(context)?.endpoints = addresses;
             Ok(())
@@ -47,7 +70,7 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
             Ok(())
         }),
         ClientConfigAction::Info { output } => {
-            let config = ClientConfig::load(&path)?;
+            let config = load(&path, program)?;
             let name = context.unwrap_or(&config.context);
             Ok(print(&info(
                 name,
@@ -72,7 +95,7 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
             pattern,
             dry_run,
             noconfirm,
-        } => remove(&path, &pattern, dry_run, noconfirm),
+        } => remove(load(&path, program)?, &path, &pattern, dry_run, noconfirm),
         ClientConfigAction::New { path, roles, crt_ttl } => new(&command.client, program, &path, roles, crt_ttl),
     }
 }
@@ -80,7 +103,7 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
 /// Has a node sign a client certificate and writes a client configuration with it.
 fn new(flags: &ClientFlags, program: Program, path: &str, roles: Vec<String>, ttl: Duration) -> Result<()> {
     files::check_overwrite(Path::new(path), false)?;
-    let current = ClientConfig::load(&self::path(flags, program)?)?;
+    let current = load(&self::path(flags, program)?, program)?;
     let current = current.context(flags.context.as_deref())?;
     block(async {
         let session = Session::open(flags, program)?;
@@ -223,8 +246,7 @@ fn info(name: &str, context: &Context, output: &str, now: SystemTime) -> Result<
     }
 }
 
-fn remove(path: &Path, pattern: &str, dry_run: bool, noconfirm: bool) -> Result<()> {
-    let mut config = ClientConfig::load(path)?;
+fn remove(mut config: ClientConfig, path: &Path, pattern: &str, dry_run: bool, noconfirm: bool) -> Result<()> {
     let names: Vec<String> = config
         .contexts
         .keys()

@@ -28,6 +28,19 @@ pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
+/// An error and what caused it, each told once: some errors say their cause themselves.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Writes what went wrong to standard error.
 pub fn complain(text: &str) {
     note(&paint::Paint::stderr().bad(text));
@@ -36,4 +49,25 @@ pub fn complain(text: &str) {
 /// Writes one line to standard error; if that fails there is nobody to tell.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_that_an_error_tells_itself_is_told_once() {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let telling = pki::Error::File {
+            action: "read",
+            path: "/x".into(),
+            source: missing(),
+        };
+        let error = Err::<(), _>(telling).context("start").unwrap_err();
+        assert_eq!(told(&error), format!("start: read /x: {}", missing()));
+        let error = Err::<(), _>(missing()).context("read /x").unwrap_err();
+        assert_eq!(told(&error), format!("read /x: {}", missing()));
+    }
 }

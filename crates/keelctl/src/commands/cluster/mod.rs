@@ -18,7 +18,7 @@ use crate::cli::common::ClientFlags;
 use crate::cli::load::Support;
 use crate::commands::files::write_client_config;
 use crate::commands::{NotImplemented, client_config, support};
-use crate::output::{note, paint::Paint, print, size, table::Table};
+use crate::output::{note, paint::Paint, print, size, table::Table, told};
 use crate::session::{Session, block};
 
 /// Runs `cluster ACTION`.
@@ -70,7 +70,7 @@ pub fn run(command: Cluster, program: Program) -> Result<()> {
             }
             match block(async { Ok(provision::destroy(&state, &command.name, &tell).await?) }) {
                 Ok(()) => {}
-                Err(error) if force => note(&format!("{error:#}")),
+                Err(error) if force => note(&told(&error)),
                 Err(error) => return Err(error),
             }
             match known {
@@ -197,7 +197,7 @@ fn save_support(cluster: &Found, path: &str, force: bool, program: Program) -> R
     match saved {
         // What is there of nodes that do not answer any more was saved; they are to be destroyed anyway.
         Err(error) if force || error.is::<support::Incomplete>() => {
-            note(&format!("{error:#}"));
+            note(&told(&error));
             Ok(())
         }
         saved => saved.context("save a bundle for support (the cluster is as it was)"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use provision::Cluster as Found;
 
 use crate::Program;
-use crate::output::{complain, note};
+use crate::output::{complain, note, told};
 use crate::session::{Interrupted, Silent};
 
 /// How far a creation came.
@@ -85,7 +85,7 @@ impl<'a> Creation<'a> {
         if crate::is_closed_pipe(&error) {
             return error;
         }
-        complain(&format!("{error:#}"));
+        complain(&told(&error));
         note(&self.report(&cluster));
         match error.downcast_ref::<Interrupted>() {
             Some(interrupted) => Interrupted::told(interrupted.code).into(),

@@ -29,7 +29,7 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::upgrade_k8s::UpgradeK8s;
 use crate::interruption::unless_interrupted;
-use crate::output::{complain, note, print};
+use crate::output::{complain, note, print, told};
 use crate::session::{Interrupted, Session, Silent, block};
 
 /// Runs `upgrade-k8s`.
@@ -150,7 +150,7 @@ async fn upgrade(cluster: &Live<'_>, plan: &Plan, well: Duration, program: Progr
         }
         Err(error) => error,
     };
-    complain(&format!("the upgrade stopped: {error:#}"));
+    complain(&format!("the upgrade stopped: {}", told(&error)));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     note(&progress.report(plan, &format!("{} {}", program.name(), arguments.join(" "))));
     Err(match error.downcast_ref::<Interrupted>() {
