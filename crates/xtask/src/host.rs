@@ -57,6 +57,30 @@ pub fn run(command: &mut Command) -> Result<()> {
     }
 }
 
+/// Runs a command whose output the person should see, and keeps what it writes to standard error in `told`.
+pub fn run_listening(command: &mut Command, told: &mut String) -> Result<()> {
+    let line = line(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("run {line}"))?;
+    if let Some(pipe) = child.stderr.take() {
+        for text in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            let text = String::from_utf8_lossy(&text);
+            let _ = writeln!(std::io::stderr(), "{text}");
+            told.push_str(&text);
+            told.push('\n');
+        }
+    }
+    let status = child.wait().with_context(|| format!("wait for {line}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        bail!("{line}: {status}")
+    }
+}
+
 /// Runs commands side by side. Each line that one prints is shown when it comes, after the command's name and a colon.
 pub fn run_together(commands: Vec<(&'static str, &mut Command)>) -> Result<()> {
     let mut running = Vec::new();

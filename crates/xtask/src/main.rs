@@ -1,5 +1,6 @@
 //! The project's own chores, run as `cargo xtask COMMAND`.
 
+mod again;
 mod bench;
 mod cluster;
 mod deny;

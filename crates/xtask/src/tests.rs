@@ -1,9 +1,11 @@
 //! `test`: everything needed, then every test.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::ui::Ui;
-use crate::{dist, engine, host, lint, paths};
+use crate::{again, dist, engine, host, lint, paths};
 
 /// Runs all tests, unit to end-to-end.
 pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
@@ -15,15 +17,20 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     let target = paths::target(&paths::cache()?);
     lint::code(ui)?;
     ui.heading("testing");
-    let steady = twice(ui, "unit and integration tests", || {
+    let cargo = |more: &[&str]| {
         let mut cargo = host::cargo();
-        // All that fails is shown, not only the first.
-        cargo.args(["test", "--workspace", "--locked", "--quiet", "--no-fail-fast"]);
+        cargo.args(["test", "--workspace", "--locked", "--quiet"]);
         if has_e2e() {
             cargo.args(["--exclude", E2E]);
         }
-        host::run(cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out))
+        cargo.env("CARGO_TARGET_DIR", &target).env("KEELSON_DIST", &out);
+        cargo.args(more);
+        cargo
+    };
+    ui.loud("what the unit and integration tests are made of", || {
+        host::run(&mut cargo(&["--no-run"]))
     })?;
+    let steady = twice(ui, "unit and integration tests", cargo)?;
     if has_e2e() {
         let docker = engine::programs(ui, &paths::cache()?)?;
         let cargo = |arguments: &[&str]| {
@@ -53,14 +60,20 @@ pub fn run(ui: &Ui, args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Tries once more what failed, as a machine under load may make a test fail that waits for something; true if once was
-/// enough. The end-to-end tests do so by themselves, test by test.
-fn twice(ui: &Ui, name: &str, work: impl Fn() -> Result<()>) -> Result<bool> {
-    let Err(error) = ui.loud(name, &work) else {
-        return Ok(true);
-    };
+/// Runs tests that are built already. Tries once more the targets that failed, as a machine under load may make a test
+/// fail that waits for something; true if once was enough. The end-to-end tests do so by themselves, test by test.
+fn twice(ui: &Ui, name: &str, cargo: impl Fn(&[&str]) -> Command) -> Result<bool> {
+    // All that fails is shown, not only the first.
+    let mut told = String::new();
+    let first = ui.loud(name, || host::run_listening(&mut cargo(&["--no-fail-fast"]), &mut told));
+    let Err(error) = first else { return Ok(true) };
     ui.say(&format!("    {error:#}"));
-    ui.loud(&format!("{name}, once more"), &work)?;
+    for selection in again::selections(&told) {
+        let selection: Vec<&str> = selection.iter().map(String::as_str).collect();
+        ui.loud(&format!("{name}, once more: {}", selection.join(" ")), || {
+            host::run(&mut cargo(&[&["--no-fail-fast"], &selection[..]].concat()))
+        })?;
+    }
     Ok(false)
 }
 
