@@ -1,50 +1,25 @@
-//! This node as Kubernetes knows it: labels, annotations and taints of the configuration, its status, and the
-//! announcements that other nodes read (the Kubernetes registry of discovery).
+//! What the configuration says of this node, put onto its object in Kubernetes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::StreamExt;
+use k8s::Patch;
 use k8s::drain::uncordon;
 use k8s::resources::NODES;
-use k8s::{Client, Event, ListOptions, Patch};
-use resource::{All, Context, One, Outcome, Outputs, Reconcile};
+use resource::{All, Context, One, Outcome, Reconcile};
 use serde_json::{Map, Value, json};
-use tokio::task::JoinHandle;
 
-use super::discovery::{ClusterRaw, KUBERNETES};
-use crate::clients;
-use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
-use crate::resources::config::MachineKind;
+use super::{API_PORT, NODE_ID, RETRY, SELF_IPS, kubelet_client};
+use crate::controllers::manifests;
+use crate::resources::cluster::{Affiliate, DiscoveryConfig, Identity};
 use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
-use crate::resources::keelson::KubeletJoin;
 use crate::resources::secrets::KubernetesSecrets;
 use crate::sequence::Sequencer;
 
-/// The kubelet's own credentials: what a node may do to itself, it does as itself.
-pub const KUBECONFIG: &str = "/etc/kubernetes/kubeconfig-kubelet";
-/// Time between two tries while the API or the credentials are not there.
-const RETRY: Duration = Duration::from_millis(500);
 /// Annotations that remember what of a node came from the configuration, so that it can be taken back.
 const OWNED_LABELS: &str = "talos.dev/owned-labels";
 const OWNED_ANNOTATIONS: &str = "talos.dev/owned-annotations";
 const OWNED_TAINTS: &str = "talos.dev/owned-taints";
-/// Annotations of the registry.
-const NODE_ID: &str = "cluster.talos.dev/node-id";
-const SELF_IPS: &str = "networking.talos.dev/self-ips";
-const API_PORT: &str = "networking.talos.dev/api-server-port";
-/// The label that makes a node a control plane.
-pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
-
-/// A client with the kubelet's credentials, once it has some.
-///
-/// # Errors
-/// It has none yet.
-pub fn kubelet_client() -> anyhow::Result<Client> {
-    let bytes = std::fs::read(KUBECONFIG).context("the kubelet has no credentials yet")?;
-    clients::kubernetes::from_kubeconfig(&bytes).context("use the kubelet's credentials")
-}
 
 /// Applies labels, annotations and taints, announces this node to others, and uncordons it when it is back.
 pub struct Apply {
@@ -78,7 +53,7 @@ impl Reconcile for Apply {
         }
         // A node may not give itself the role of a control plane: there the node's administrator credentials do it.
         let client = match &admin {
-            Some(secrets) => super::manifests::client(secrets),
+            Some(secrets) => manifests::client(secrets),
             None => kubelet_client(),
         };
         let Ok(client) = client else {
@@ -267,162 +242,6 @@ fn changes(
     patch
 }
 
-/// Watches the cluster's nodes: this node's status, and what others announce.
-#[derive(Default)]
-pub struct Watch {
-    task: Option<JoinHandle<()>>,
-    /// The credentials that it watches with.
-    credentials: KubeletJoin,
-    nodes: std::sync::Arc<std::sync::Mutex<Option<BTreeMap<String, Value>>>>,
-}
-
-impl Reconcile for Watch {
-    type Inputs = (
-        One<Nodename>,
-        Option<One<DiscoveryConfig>>,
-        Option<One<Identity>>,
-        Option<One<KubeletJoin>>,
-    );
-    type Outputs = (Outputs<NodeStatus>, Outputs<Affiliate, ClusterRaw>);
-
-    async fn reconcile(
-        &mut self,
-        (nodename, discovery, identity, join): Self::Inputs,
-        cx: &Context,
-    ) -> anyhow::Result<Outcome<Self::Outputs>> {
-        // A watch goes on with the credentials it began with, whatever became of them.
-        let credentials = join.map(|join| (*join).clone()).unwrap_or_default();
-        if credentials != self.credentials {
-            self.credentials = credentials;
-            if let Some(task) = self.task.take() {
-                task.abort();
-            }
-        }
-        if self.task.as_ref().is_none_or(JoinHandle::is_finished) {
-            if !std::path::Path::new(KUBECONFIG).exists() {
-                return Ok(Outcome::done(Default::default()).requeue(RETRY));
-            }
-            let (nodes, waker, cancel) = (self.nodes.clone(), cx.waker.clone(), cx.cancel.clone());
-            self.task = Some(tokio::spawn(async move {
-                tokio::select! {
-                    outcome = follow(&nodes, || waker.wake()) => {
-                        if let Err(error) = outcome {
-                            tracing::debug!("watching nodes: {error:#}");
-                        }
-                    }
-                    () = cancel.cancelled() => {}
-                }
-                tokio::time::sleep(RETRY).await;
-                waker.wake();
-            }));
-        }
-        let nodes = crate::logs::lock(&self.nodes).clone();
-        let Some(nodes) = nodes else {
-            return Ok(Outcome::unchanged());
-        };
-        let own = identity.map(|i| i.node_id.clone()).unwrap_or_default();
-        let mut statuses = Outputs::none();
-        if let Some(node) = nodes.get(&nodename.nodename) {
-            statuses.insert(nodename.nodename.clone(), status(node));
-        }
-        let announced = discovery.is_some_and(|d| d.registry_kubernetes_enabled);
-        let others = nodes
-            .values()
-            .filter(|_| announced)
-            .filter_map(affiliate)
-            .filter(|a| a.node_id != own);
-        let affiliates = others.map(|a| (format!("{KUBERNETES}{}", a.node_id), a)).collect();
-        Ok(Outcome::done((statuses, affiliates)))
-    }
-
-    async fn stop(&mut self, _: &Context) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
-    }
-}
-
-async fn follow(nodes: &std::sync::Mutex<Option<BTreeMap<String, Value>>>, wake: impl Fn()) -> anyhow::Result<()> {
-    let client = kubelet_client()?;
-    let mut events = std::pin::pin!(client.watch(&NODES, None, &ListOptions::default()));
-    let mut known: BTreeMap<String, Value> = BTreeMap::new();
-    while let Some(event) = events.next().await {
-        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        match event? {
-            Event::Listed(objects) => known = objects.into_iter().map(|o| (name(&o), o)).collect(),
-            Event::Applied(object) => drop(known.insert(name(&object), object)),
-            Event::Deleted(object) => drop(known.remove(&name(&object))),
-        }
-        *crate::logs::lock(nodes) = Some(known.clone());
-        wake();
-    }
-    Ok(())
-}
-
-fn map(value: &Value) -> BTreeMap<String, String> {
-    let entries = value.as_object().into_iter().flatten();
-    entries
-        .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
-        .collect()
-}
-
-fn status(node: &Value) -> NodeStatus {
-    let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    NodeStatus {
-        nodename: node["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-        node_ready: conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"),
-        unschedulable: node["spec"]["unschedulable"].as_bool().unwrap_or_default(),
-        labels: map(&node["metadata"]["labels"]),
-        annotations: map(&node["metadata"]["annotations"]),
-        pod_cidrs: node["spec"]["podCIDRs"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|c| c.as_str()?.parse().ok())
-            .collect(),
-    }
-}
-
-/// Another node as it announced itself; a node without an announcement is none of ours.
-fn affiliate(node: &Value) -> Option<Affiliate> {
-    let annotations = map(&node["metadata"]["annotations"]);
-    let labels = map(&node["metadata"]["labels"]);
-    let node_id = annotations.get(NODE_ID)?.clone();
-    let addresses = annotations
-        .get(SELF_IPS)?
-        .split(',')
-        .filter_map(|a| a.parse().ok())
-        .collect();
-    let name = node["metadata"]["name"].as_str()?.to_owned();
-    let hostname = node["status"]["addresses"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|a| a["type"] == "Hostname")
-        .and_then(|a| a["address"].as_str())
-        .unwrap_or(&name)
-        .to_owned();
-    let control_plane = labels.contains_key(CONTROL_PLANE_LABEL);
-    let port = annotations.get(API_PORT).and_then(|p| p.parse().ok()).unwrap_or(6443);
-    Some(Affiliate {
-        node_id,
-        addresses,
-        hostname,
-        nodename: name,
-        operating_system: node["status"]["nodeInfo"]["osImage"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        machine_type: if control_plane {
-            MachineKind::ControlPlane
-        } else {
-            MachineKind::Worker
-        },
-        control_plane: control_plane.then_some(ControlPlane { port }),
-        ..Affiliate::default()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -467,20 +286,5 @@ mod tests {
         assert_eq!(wanted.labels(&node), None);
         assert_eq!(wanted.annotations(&node), None);
         assert_eq!(wanted.taints(&node), None);
-    }
-
-    #[test]
-    fn an_announced_node_is_an_affiliate() {
-        let node = json!({
-            "metadata": {
-                "name": "w1",
-                "labels": {},
-                "annotations": {NODE_ID: "id-1", SELF_IPS: "10.5.0.3,fd00::1"},
-            },
-            "status": {"nodeInfo": {"osImage": "Keelson (v1)"}},
-        });
-        let affiliate = affiliate(&node).unwrap();
-        assert_eq!((affiliate.nodename.as_str(), affiliate.addresses.len()), ("w1", 2));
-        assert_eq!(affiliate.machine_type, MachineKind::Worker);
     }
 }
