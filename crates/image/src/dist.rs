@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,14 +29,12 @@ use crate::rootfs::{self, RootfsError};
 use crate::run::RunError;
 use crate::sbom;
 use crate::tree::Tree;
-use crate::{licence, squashfs};
+use crate::{cache, licence, squashfs};
 
 /// The time everything in a build carries unless `SOURCE_DATE_EPOCH` says another: 2026-01-01.
 pub const EPOCH: u64 = 1_767_225_600;
 /// The node image's name; the tag is our version.
 pub const NODE_IMAGE: &str = "ghcr.io/keelson/node";
-/// Cached products of other inputs are kept this long.
-const KEEP: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// Why a product cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +184,7 @@ pub fn build(inputs: &Inputs<'_>, step: &mut dyn FnMut(&str)) -> Result<ProductL
     programs(inputs, &binaries, &mut list)?;
     let text = serde_json::to_vec_pretty(&list).map_err(|e| DistError::Io("write manifest.json".into(), e.into()))?;
     put(&inputs.out.join("manifest.json"), &text)?;
-    forget_old(&store, inputs.cache);
+    cache::tidy(inputs.cache, &store);
     Ok(list)
 }
 
@@ -244,10 +241,7 @@ fn product(
         make(&partial)?;
         fs::rename(&partial, &kept).map_err(failed("finish", &kept))?;
     }
-    let _ = fs::File::options()
-        .write(true)
-        .open(&kept)
-        .and_then(|f| f.set_modified(SystemTime::now()));
+    cache::touch(&kept);
     let (digest, _) = Digest::of_file(&kept).map_err(failed("read", &kept))?;
     place(&kept, &inputs.out.join(name))?;
     Ok(digest)
@@ -412,45 +406,4 @@ fn contents(inputs: &Inputs<'_>) -> Result<Vec<sbom::Package>, DistError> {
         });
     }
     Ok(packages)
-}
-
-/// Removes cached layers and products that nothing used for a while.
-fn forget_old(store: &Layout, cache: &Path) {
-    let old = |path: &Path| {
-        let age = fs::metadata(path)
-            .and_then(|meta| meta.modified())
-            .ok()
-            .and_then(|time| time.elapsed().ok());
-        age.is_some_and(|age| age > KEEP)
-    };
-    for folder in [store.root().join("layers"), cache.join("products")] {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if old(&entry.path()) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
-    let mut needed = BTreeSet::new();
-    for entry in fs::read_dir(store.root().join("layers"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let digest = value
-            .pointer("/descriptor/digest")
-            .and_then(|d| d.as_str())
-            .unwrap_or_default();
-        needed.insert(digest.trim_start_matches("sha256:").to_owned());
-    }
-    for entry in fs::read_dir(store.root().join("blobs/sha256"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        if !needed.contains(entry.file_name().to_string_lossy().as_ref()) && old(&entry.path()) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }

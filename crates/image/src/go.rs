@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache;
 use crate::components::{Component, Distro, Toolchain};
 use crate::digest::Digest;
 use crate::licence;
 use crate::run::{RunError, Tool, find};
+
+/// In the folder of a built component: what is in it.
+pub const RECORD: &str = "built.json";
 
 /// Why a component cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -151,8 +155,9 @@ impl Go {
         let home = cache
             .join("components")
             .join(format!("{}-{}", component.name, &key.hex()[..16]));
-        let record = home.join("built.json");
+        let record = home.join(RECORD);
         if let Some(built) = read_record(&record) {
+            cache::touch(&record);
             return Ok((built, false));
         }
         let failed = |e| GoError::Io(format!("prepare {}", home.display()), e);
@@ -265,7 +270,7 @@ impl Go {
         self.module_cache.join(format!("{escaped}@{}", module.version))
     }
 
-    /// Removes results of other inputs that nobody used for a while.
+    /// Removes results of other inputs: there is one build of a component.
     fn forget_older(&self, component: &Component, keep: &Path) {
         let Some(parent) = keep.parent() else { return };
         let prefix = format!("{}-", component.name);

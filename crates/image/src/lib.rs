@@ -11,6 +11,8 @@
 
 pub mod archive;
 #[cfg(feature = "build")]
+pub mod cache;
+#[cfg(feature = "build")]
 pub mod components;
 #[cfg(feature = "build")]
 pub mod debian;

@@ -123,11 +123,7 @@ fn layer(layout: &Layout, tree: &Tree, compression: Compression, epoch: u64) -> 
     };
     let record = folder.join(format!("{}-{epoch}-{suffix}.json", tree.id().hex()));
     if let Some(layer) = known(layout, &record) {
-        // Its time says when it was last of use.
-        let _ = fs::File::options()
-            .write(true)
-            .open(&record)
-            .and_then(|f| f.set_modified(std::time::SystemTime::now()));
+        crate::cache::touch(&record);
         return Ok((layer, false));
     }
     let mut diff_id = None;
