@@ -21,6 +21,7 @@ pub mod digest;
 pub mod dist;
 #[cfg(feature = "build")]
 pub mod elf;
+pub mod flat;
 pub mod fuzz;
 #[cfg(feature = "build")]
 pub mod go;

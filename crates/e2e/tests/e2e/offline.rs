@@ -244,6 +244,20 @@ fn get(address: &str, path: &str) -> Result<String> {
     Ok(body.to_owned())
 }
 
+/// Arguments that make a cache of an image.
+fn arguments<'a>(folder: &'a str, image: &'a str) -> [&'a str; 7] {
+    let into = ["--image-cache-path", folder];
+    [
+        "image",
+        "cache-create",
+        "--insecure",
+        into[0],
+        into[1],
+        "--images",
+        image,
+    ]
+}
+
 fn a_cache_of_images_is_made_and_served((): &()) -> Result<()> {
     let images = dist().join("images");
     if !images.join("index.json").exists() {
@@ -256,29 +270,32 @@ fn a_cache_of_images_is_made_and_served((): &()) -> Result<()> {
     let first = path("first");
     let (server, address) = serve(&keelctl, &images.to_string_lossy())?;
     let image = format!("{address}/ghcr.io/keelson/test:v1");
-    let create = |folder: &str, image: &str| {
-        keelctl.run(&[
-            "image",
-            "cache-create",
-            "--insecure",
-            "--image-cache-path",
-            folder,
-            "--images",
-            image,
-        ])
-    };
+    let create = |folder: &str, image: &str| keelctl.run(&arguments(folder, image));
     create(&first, &image)?.output()?;
     // What is there is not added to unless told.
     let refusal = create(&first, &image)?.refusal()?;
     ensure!(refusal.contains("--force"), "{refusal}");
     let missing = create(&path("none"), &format!("{address}/ghcr.io/keelson/test:v0"))?.refusal()?;
     ensure!(missing.contains("404"), "{missing}");
+    let flat = path("flat");
+    let more = ["--layout", "flat"];
+    keelctl
+        .run(&[&arguments(&flat, &image)[..], &more].concat())?
+        .output()?;
+    let refusal = keelctl.run(&[&arguments(&first, &image)[..], &more, &["--force"]].concat())?;
+    ensure!(refusal.refusal()?.contains("--layout oci"), "layouts were mixed");
     drop(server);
-    // Nodes ask the copy as they would ask its origin: by name, and then by digest.
-    let (_server, served) = serve(&keelctl, &first)?;
-    let get = |what: &str| get(&served, &format!("/v2/ghcr.io/keelson/test/{what}?ns={address}"));
+    for cache in [first, flat] {
+        serves_the_test_image(&keelctl, &cache, &address)?;
+    }
+    Ok(())
+}
+
+/// Nodes ask the copy as they would ask its origin: by name, and then by digest.
+fn serves_the_test_image(keelctl: &Program, cache: &str, origin: &str) -> Result<()> {
+    let (_server, served) = serve(keelctl, cache)?;
+    let get = |what: &str| get(&served, &format!("/v2/ghcr.io/keelson/test/{what}?ns={origin}"));
     let manifest: serde_json::Value = serde_json::from_str(&get("manifests/v1")?)?;
     let layer = manifest["layers"][0]["digest"].as_str().context("no layer")?;
-    get(&format!("blobs/{layer}"))?;
-    Ok(())
+    get(&format!("blobs/{layer}")).map(drop)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::common::{ClientFlags, Mode, Node};
 use crate::output::age::parse_duration;
@@ -231,9 +231,9 @@ pub struct CacheCreate {
     /// Platforms of which images are copied
     #[arg(long, value_delimiter = ',', default_value = "linux/amd64")]
     pub platform: Vec<String>,
-    /// How the folder is laid out: oci (flat is not there)
-    #[arg(long, default_value = "oci", value_parser = ["oci", "flat"])]
-    pub layout: String,
+    /// How the folder is laid out: an OCI layout, or flat, as the files of a registry
+    #[arg(long, default_value = "oci")]
+    pub layout: CacheLayout,
     /// The signatures of images by cosign too
     #[arg(long, default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
     pub cosign_signatures: bool,
@@ -243,6 +243,15 @@ pub struct CacheCreate {
     /// Ask registries without TLS first
     #[arg(long)]
     pub insecure: bool,
+}
+
+/// How a cache of images is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CacheLayout {
+    /// An OCI image layout.
+    Oci,
+    /// A file for each blob and manifest, by the names a registry is asked for.
+    Flat,
 }
 
 /// `image cache-serve`

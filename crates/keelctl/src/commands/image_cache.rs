@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use image::ImageRef;
+use image::flat;
 use image::oci::{Layout, Platform};
 use image::pull::{Copying, Endpoint, Puller, Source};
 use image::registry::{Options, Registry, serve_with};
 use pki::{CertAndKey, Secret, tls};
 use tokio::net::TcpListener;
 
-use crate::cli::node::{CacheCreate, CacheServe};
+use crate::cli::node::{CacheCreate, CacheLayout, CacheServe};
 use crate::interruption::unless_interrupted;
 use crate::output::{note, print};
 use crate::session::block;
@@ -23,17 +24,8 @@ const ROOTS: [&str; 3] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
-/// The layout that is written; others are read by machines with disks.
-const OCI: &str = "oci";
-
 /// Runs `image cache-create`.
 pub fn create(args: &CacheCreate) -> Result<()> {
-    if args.layout != OCI {
-        bail!(
-            "--layout {} is not there: it is what a machine with a disk reads from it (use {OCI})",
-            args.layout
-        );
-    }
     if args.images.is_empty() {
         bail!("name the images with --images; `image k8s-bundle` lists those of a Kubernetes cluster");
     }
@@ -42,7 +34,13 @@ pub fn create(args: &CacheCreate) -> Result<()> {
     if used && !args.force {
         bail!("{} is not empty: say --force to add to it", folder.display());
     }
-    let layout = Layout::create(folder)?;
+    check_layout(folder, args.layout)?;
+    // The flat layout is made of an ordinary one, beside it: in the same file system blobs need not be copied.
+    let beside = match args.layout {
+        CacheLayout::Oci => None,
+        CacheLayout::Flat => Some(work_folder(folder)?),
+    };
+    let layout = Layout::create(beside.as_ref().map_or(folder.as_path(), |work| work.path()))?;
     let kept = args.image_layer_cache_path.as_ref().map(Layout::create).transpose()?;
     let copying = Copying {
         platforms: args.platform.iter().map(|text| platform(text)).collect::<Result<_>>()?,
@@ -55,13 +53,34 @@ pub fn create(args: &CacheCreate) -> Result<()> {
             let copied = puller.copy(image, &layout, &copying, &|_| {}).await?;
             note(&format!("{image}: {copied}"));
         }
-        note(&format!(
-            "{} has {} images",
-            folder.display(),
-            layout.index()?.manifests.len()
-        ));
+        if beside.is_some() {
+            flat::add(&layout, folder)?;
+        }
+        let count = layout.index()?.manifests.len();
+        let has = if beside.is_some() { "was given" } else { "has" };
+        note(&format!("{} {has} {count} images", folder.display()));
         Ok(())
     }))
+}
+
+/// One folder has one layout.
+fn check_layout(folder: &Path, wanted: CacheLayout) -> Result<()> {
+    let (is_oci, is_flat) = (Layout::at(folder).index_path().exists(), flat::is_flat(folder));
+    match wanted {
+        CacheLayout::Oci if is_flat => bail!("{} is laid out flat: add to it with --layout flat", folder.display()),
+        CacheLayout::Flat if is_oci => bail!("{} is an OCI layout: add to it with --layout oci", folder.display()),
+        _ => Ok(()),
+    }
+}
+
+/// A folder beside another one that goes when it is dropped.
+fn work_folder(folder: &Path) -> Result<tempfile::TempDir> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let what = || format!("create a folder in {}", parent.display());
+    std::fs::create_dir_all(parent).with_context(what)?;
+    let mut name = tempfile::Builder::new();
+    name.prefix(".image-cache-").tempdir_in(parent).with_context(what)
 }
 
 fn platform(text: &str) -> Result<Platform> {
@@ -107,7 +126,8 @@ fn roots() -> Result<rustls::RootCertStore> {
 /// Runs `image cache-serve`.
 pub fn serve(args: &CacheServe) -> Result<()> {
     let folder = &args.image_cache_path;
-    if !Layout::at(folder).index_path().exists() {
+    let is_flat = flat::is_flat(folder);
+    if !is_flat && !Layout::at(folder).index_path().exists() {
         bail!(
             "there is no cache of images in {}: make one with `image cache-create`",
             folder.display()
@@ -118,8 +138,14 @@ pub fn serve(args: &CacheServe) -> Result<()> {
         (None, None) => None,
         _ => bail!("--tls-cert-file and --tls-key-file belong together"),
     };
+    // What registries serve is made of a flat one with links, as it is now.
+    let links = is_flat.then(tempfile::tempdir).transpose().context("create a folder")?;
+    let layout = match &links {
+        Some(links) => flat::open(folder, links.path())?.root().to_owned(),
+        None => folder.clone(),
+    };
     let options = Options {
-        layout: Some(folder.clone()),
+        layout: Some(layout),
         ..Options::default()
     };
     let registry = Registry::new(options).with_context(|| format!("open {}", folder.display()))?;
