@@ -319,13 +319,16 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_minor_version_to_upgrade_from() {
+    fn there_are_a_minor_version_and_a_patch_release_to_upgrade_from() {
         let distro = distro();
-        let minor = |name: &str| -> Option<u32> {
-            let component = distro.components.iter().find(|c| c.name == name)?;
-            component.version.split('.').nth(1)?.parse().ok()
+        let numbers = |name: &str| -> Vec<u32> {
+            let component = distro.components.iter().find(|c| c.name == name).unwrap();
+            let version = component.version.trim_start_matches('v');
+            version.split('.').map(|number| number.parse().unwrap()).collect()
         };
-        assert_eq!(minor("kubernetes-previous").unwrap() + 1, minor("kubernetes").unwrap());
+        let newest = numbers("kubernetes");
+        assert_eq!(numbers("kubernetes-previous")[1] + 1, newest[1]);
+        assert_eq!(numbers("kubernetes-patch"), [newest[0], newest[1], newest[2] - 1]);
     }
 
     #[test]

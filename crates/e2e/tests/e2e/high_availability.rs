@@ -38,7 +38,7 @@ pub fn tests() -> Vec<Test<Trio>> {
     tests
 }
 
-/// A cluster of three control planes, of the version of Kubernetes before the newest at first.
+/// A cluster of three control planes, of the minor version of Kubernetes before the newest at first.
 pub struct Trio(Place);
 
 impl Trio {

@@ -1,4 +1,4 @@
-//! Another version of Kubernetes on three control planes, while a client writes.
+//! Other versions of Kubernetes on three control planes, a minor and a patch version later, while a client writes.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use e2e::run::Test;
 use e2e::running::{Running, send};
 use e2e::tests;
 use e2e::wait::eventually;
+use e2e::writer::Writer;
 use serde_json::Value;
 
 use crate::high_availability::Trio;
@@ -15,7 +16,8 @@ use crate::high_availability::Trio;
 pub fn tests() -> Vec<Test<Trio>> {
     tests![
         an_upgrade_that_cannot_be_is_refused_and_a_dry_run_changes_nothing,
-        kubernetes_is_upgraded_while_a_client_writes_and_an_upgrade_that_stopped_goes_on,
+        a_minor_upgrade_goes_on_after_it_stopped_while_a_client_writes,
+        a_patch_upgrade_goes_through_while_a_client_writes,
     ]
 }
 
@@ -27,18 +29,39 @@ const SHORT: &str = "20s";
 /// An upgrade of three nodes, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(540);
 
-/// The version before, of which the distribution has images too, without `v`.
-pub fn previous() -> Result<String> {
+/// The versions of Kubernetes that the distribution has images of, without `v`, the oldest first.
+fn versions() -> Result<Vec<String>> {
     let index = dist().join("images/index.json");
     let index = std::fs::read(&index).with_context(|| format!("read {}", index.display()))?;
     let index: Value = serde_json::from_slice(&index)?;
     let images = index["manifests"].as_array().into_iter().flatten();
-    let mut tags = images.filter_map(|image| {
+    let tags = images.filter_map(|image| {
         let name = image["annotations"]["org.opencontainers.image.ref.name"].as_str()?;
-        name.strip_prefix(API_SERVER)
+        name.strip_prefix(API_SERVER)?.strip_prefix('v')
     });
-    let previous = tags.find(|tag| *tag != NEWEST).context("there is one version only")?;
-    Ok(previous.trim_start_matches('v').to_owned())
+    let mut versions: Vec<String> = tags.map(str::to_owned).collect();
+    versions.sort_by_cached_key(|version| numbers(version));
+    Ok(versions)
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').filter_map(|part| part.parse().ok()).collect()
+}
+
+/// The minor version before the newest.
+pub fn previous() -> Result<String> {
+    versions()?.into_iter().next().context("there is no version")
+}
+
+/// The patch release before the newest.
+fn patch_before() -> Result<String> {
+    let versions = versions()?;
+    let [.., patch, _] = &versions[..] else {
+        anyhow::bail!("there is one version only: {versions:?}")
+    };
+    let (minor, newest) = (&numbers(patch)[..2], numbers(&NEWEST[1..]));
+    ensure!(newest.starts_with(minor), "{patch} is no patch release before {NEWEST}");
+    Ok(patch.clone())
 }
 
 fn upgrade(trio: &Trio, more: &[&str]) -> Result<e2e::program::Ran> {
@@ -104,17 +127,35 @@ fn apid(trio: &Trio, name: &str) -> Result<u32> {
     anyhow::bail!("{name} has no apid")
 }
 
-fn kubernetes_is_upgraded_while_a_client_writes_and_an_upgrade_that_stopped_goes_on(trio: &Trio) -> Result<()> {
-    let writer = trio.writer("upgrade")?;
+fn a_minor_upgrade_goes_on_after_it_stopped_while_a_client_writes(trio: &Trio) -> Result<()> {
+    let to = patch_before()?;
+    let writer = trio.writer("minor-upgrade")?;
+    stops_at_a_node_that_is_not_well(trio, &to)?;
+    stops_when_interrupted(trio, &to)?;
+    ends_with(trio, &["--to", &to], &format!("Kubernetes is v{to} now"))?;
+    all_is_there(writer)?;
+    has_version(trio, &format!("v{to}"))?;
+    let back = upgrade(trio, &["--to", &previous()?])?.refusal()?;
+    ensure!(back.contains("goes back"), "{back}");
+    Ok(())
+}
 
-    stops_at_a_node_that_is_not_well(trio)?;
-    stops_when_interrupted(trio)?;
-    let last = upgrade(trio, &[])?;
-    ensure!(
-        last.ok() && last.stderr.contains(&format!("Kubernetes is {NEWEST} now")),
-        "{last:?}"
-    );
+fn a_patch_upgrade_goes_through_while_a_client_writes(trio: &Trio) -> Result<()> {
+    let writer = trio.writer("patch-upgrade")?;
+    ends_with(trio, &[], &format!("Kubernetes is {NEWEST} now"))?;
+    all_is_there(writer)?;
+    has_version(trio, NEWEST)?;
+    ends_with(trio, &[], "nothing was to be done")
+}
 
+/// An upgrade that goes through, and says so.
+fn ends_with(trio: &Trio, more: &[&str], words: &str) -> Result<()> {
+    let ran = upgrade(trio, more)?;
+    ensure!(ran.ok() && ran.stderr.contains(words), "{ran:?}");
+    Ok(())
+}
+
+fn all_is_there(writer: Writer) -> Result<()> {
     let written = writer.end()?;
     println!(
         "{} writes were acknowledged and are there; the longest gap was {} ms, after {:.1} s: {:#?}",
@@ -123,15 +164,6 @@ fn kubernetes_is_upgraded_while_a_client_writes_and_an_upgrade_that_stopped_goes
         written.gap_at.as_secs_f64(),
         written.gap_errors
     );
-    has_the_newest_version(trio)?;
-
-    let again = upgrade(trio, &[])?;
-    ensure!(
-        again.ok() && again.stderr.contains("nothing was to be done"),
-        "{again:?}"
-    );
-    let back = upgrade(trio, &["--to", &previous()?])?.refusal()?;
-    ensure!(back.contains("goes back"), "{back}");
     Ok(())
 }
 
@@ -141,9 +173,9 @@ fn start(trio: &Trio, more: &[&str]) -> Result<Running> {
     Running::start(trio.place().keelctl.command(&[&base, more].concat()))
 }
 
-fn stops_at_a_node_that_is_not_well(trio: &Trio) -> Result<()> {
+fn stops_at_a_node_that_is_not_well(trio: &Trio, to: &str) -> Result<()> {
     let stopped = apid(trio, &Trio::name(2))?;
-    let mut running = start(trio, &["--node-timeout", SHORT])?;
+    let mut running = start(trio, &["--to", to, "--node-timeout", SHORT])?;
     running.line_with(&format!("{}: kube-apiserver", Trio::name(0)), PATIENCE)?;
     send("STOP", stopped)?;
     let ended = running.end(PATIENCE);
@@ -164,14 +196,14 @@ fn stops_at_a_node_that_is_not_well(trio: &Trio) -> Result<()> {
     );
     // Both versions serve.
     let version = trio.kubectl(0, &["get", "--raw", "/version"])?;
-    ensure!(version.contains(NEWEST), "{version}");
+    ensure!(version.contains(&format!("\"v{to}\"")), "{version}");
     let version = trio.kubectl(2, &["get", "--raw", "/version"])?;
     ensure!(version.contains(&previous()?), "{version}");
     Ok(())
 }
 
-fn stops_when_interrupted(trio: &Trio) -> Result<()> {
-    let mut running = start(trio, &[])?;
+fn stops_when_interrupted(trio: &Trio, to: &str) -> Result<()> {
+    let mut running = start(trio, &["--to", to])?;
     running.line_with("all nodes: kube-proxy", PATIENCE)?;
     running.signal("INT")?;
     let (status, text) = running.end(Duration::from_secs(60))?;
@@ -183,18 +215,18 @@ fn stops_when_interrupted(trio: &Trio) -> Result<()> {
     Ok(())
 }
 
-fn has_the_newest_version(trio: &Trio) -> Result<()> {
+fn has_version(trio: &Trio, version: &str) -> Result<()> {
     let nodes = trio.kubectl(1, &["get", "nodes"])?;
-    ensure!(nodes.matches(NEWEST).count() == 3, "{nodes}");
+    ensure!(nodes.matches(version).count() == 3, "{nodes}");
     for node in 0..3 {
-        let version = trio.kubectl(node, &["get", "--raw", "/version"])?;
-        ensure!(version.contains(NEWEST), "{version}");
+        let answered = trio.kubectl(node, &["get", "--raw", "/version"])?;
+        ensure!(answered.contains(&format!("\"{version}\"")), "{answered}");
     }
     let images = "jsonpath={range .items[*]}{.spec.containers[0].image}{\"\\n\"}{end}";
-    eventually("pods of the newest version only", Duration::from_secs(60), || {
+    eventually("pods of that version only", Duration::from_secs(60), || {
         let images = trio.kubectl(1, &["get", "pods", "-n", "kube-system", "-o", images])?;
         for component in ["apiserver", "controller-manager", "scheduler", "proxy"] {
-            let wanted = format!("registry.k8s.io/kube-{component}:{NEWEST}");
+            let wanted = format!("registry.k8s.io/kube-{component}:{version}");
             ensure!(images.matches(&wanted).count() == 3, "{images}");
         }
         Ok(())
