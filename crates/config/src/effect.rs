@@ -12,6 +12,7 @@ const KINDS: &[(&str, &[Mode])] = &[
     ("CRICustomizationConfig", EVERYWHERE),
     ("EnvironmentConfig", EVERYWHERE),
     ("HostnameConfig", EVERYWHERE),
+    ("ImageVerificationConfig", EVERYWHERE),
     ("KubeAPIServerCAConfig", EVERYWHERE),
     ("KubeAPIServerConfig", EVERYWHERE),
     ("KubeAdmissionControlConfig", EVERYWHERE),

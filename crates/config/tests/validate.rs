@@ -203,3 +203,81 @@ fn problems_are_collected_in_the_order_of_the_text() {
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].contains("machine.token") && found[2].contains("cluster.token"));
 }
+
+/// A document with these rules.
+fn image_rules(rules: &str) -> String {
+    format!("apiVersion: v1alpha1\nkind: ImageVerificationConfig\nrules:\n{rules}")
+}
+
+#[test]
+fn rules_about_images_say_one_thing_each() {
+    let key = pki::PrivateKey::generate(pki::KeyKind::EcdsaP256).unwrap();
+    let pem = key.public_key_pem().unwrap().replace('\n', "\n      ");
+    let good = format!(
+        "- {{image: ghcr.io/me/*, skip: true}}\n- image: ghcr.io/*\n  publicKey:\n    certificate: |\n      {pem}\n\
+         - {{image: '*', deny: true}}\n"
+    );
+    assert_eq!(errors(WORKER, &image_rules(&good)), Vec::<String>::new());
+    for (rule, path, message) in [
+        ("{image: 'a.b/*'}", "rules[0]", "says nothing"),
+        ("{image: 'a.b/*', skip: false}", "rules[0]", "says nothing"),
+        (
+            "{image: 'a.b/*', skip: true, deny: true}",
+            "rules[0].deny",
+            "skip is given too",
+        ),
+        ("{deny: true}", "rules[0].image", "is missing"),
+        ("{image: 'a.b/[', deny: true}", "rules[0].image", "is not a pattern"),
+        (
+            "{image: 'a.b/*', publicKey: {certificate: nothing}}",
+            "rules[0].publicKey.certificate",
+            "PEM",
+        ),
+        (
+            "{image: 'a.b/*', publicKey: {}}",
+            "rules[0].publicKey.certificate",
+            "is missing",
+        ),
+        (
+            "{image: 'a.b/*', keyless: {issuer: 'https://i', subject: a, subjectRegex: b}}",
+            "subjectRegex",
+            "given too",
+        ),
+        (
+            "{image: 'a.b/*', keyless: {issuer: 'https://i', subjectRegex: '('}}",
+            "rules[0].keyless.subjectRegex",
+            "not a regular",
+        ),
+        (
+            "{image: 'a.b/*', keyless: {issuer: 'https://i'}}",
+            "rules[0].keyless",
+            "nobody is named",
+        ),
+    ] {
+        let told = errors(WORKER, &image_rules(&format!("- {rule}\n")));
+        assert!(
+            told.iter().any(|t| t.contains(path) && t.contains(message)),
+            "{rule}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn rules_about_images_that_surprise_are_warned_of() {
+    for (rule, message) in [
+        ("{image: nginx, deny: true}", "matches no image"),
+        (
+            "{image: 'a.b/*', keyless: {issuer: 'https://i', subject: a}}",
+            "keyless verification is not implemented",
+        ),
+    ] {
+        let told = errors(WORKER, &image_rules(&format!("- {rule}\n")));
+        assert!(
+            matches!(told.as_slice(), [one] if one.starts_with("warning: ") && one.contains(message)),
+            "{told:?}"
+        );
+    }
+    let auth = "---\napiVersion: v1alpha1\nkind: RegistryAuthConfig\nname: a.b\nidentityToken: t\n";
+    let told = errors(WORKER, &(image_rules("- {image: 'a.b/*', skip: true}\n") + auth));
+    assert!(told.iter().any(|t| t.contains("identityToken")), "{told:?}");
+}

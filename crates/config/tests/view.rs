@@ -115,3 +115,23 @@ fn the_generated_configuration_finds_members_through_the_service_only() {
     assert_eq!(view::hostname(&config), Hostname::Stable);
     assert!(view::host_dns(&config).forward_kube_dns_to_host);
 }
+
+#[test]
+fn rules_about_images_keep_their_order_and_a_patch_appends() {
+    let text = "apiVersion: v1alpha1\nkind: ImageVerificationConfig\nrules:\n";
+    let patch = |rules: &str| config::patch::Patch::load(format!("{text}{rules}").as_bytes()).unwrap();
+    let patches = [
+        patch("- {image: 'a.b/*', skip: true}\n- image: 'c.d/*'\n  publicKey: {certificate: key}\n"),
+        patch("- image: 'e.f/*'\n  keyless: {issuer: 'https://i', subject: me}\n- {image: '*', deny: true}\n"),
+    ];
+    let patched = config::patch::apply(&config(EMPTY), &patches).unwrap();
+    let rules = view::image_rules(&patched);
+    let images: Vec<&str> = rules.iter().map(|rule| rule.image.as_str()).collect();
+    assert_eq!(images, ["a.b/*", "c.d/*", "e.f/*", "*"]);
+    assert!(rules[0].skip && !rules[0].deny && rules[3].deny);
+    assert_eq!(rules[1].public_key.as_deref(), Some("key"));
+    assert_eq!(rules[2].keyless.as_ref().unwrap().subject, "me");
+    assert_eq!(view::image_rules(&config(EMPTY)), []);
+    let again = config(&patched.encode_canonical());
+    assert_eq!(view::image_rules(&again), rules);
+}

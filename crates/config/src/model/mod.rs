@@ -10,6 +10,7 @@ pub mod link;
 pub mod mesh;
 pub mod net;
 pub mod runtime;
+pub mod security;
 pub mod storage;
 pub mod v1alpha1;
 pub mod volume;
@@ -44,6 +45,7 @@ pub const KINDS: &[&Struct] = &[
     host::HTTPProbeConfig::STRUCT,
     host::HostnameConfig::STRUCT,
     cri::ImageCacheConfig::STRUCT,
+    security::ImageVerificationConfig::STRUCT,
     runtime::KernelModuleConfig::STRUCT,
     runtime::KmsgLogConfig::STRUCT,
     k8s::KubeAPIServerCAConfig::STRUCT,

@@ -4,6 +4,7 @@ mod arguments;
 mod cluster;
 mod conflicts;
 mod documents;
+mod images;
 mod interfaces;
 mod machine;
 mod names;
@@ -69,6 +70,7 @@ impl Config {
         cluster::check(&mut report);
         arguments::check(&mut report);
         documents::check(&mut report);
+        images::check(&mut report);
         report.finish()
     }
 

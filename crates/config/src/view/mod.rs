@@ -10,6 +10,7 @@ mod firewall;
 mod host;
 mod mesh;
 mod registries;
+mod security;
 mod system;
 
 pub use cluster::{
@@ -28,6 +29,7 @@ pub use host::{
 };
 pub use mesh::{KubeSpan, kubespan};
 pub use registries::{Registries, RegistryAuth, RegistryEndpoint, RegistryMirror, RegistryTls, registries};
+pub use security::image_rules;
 pub use system::{
     FileOperation, KernelModule, MachineFile, address_sort_algorithm, container_runtime, debug, environment,
     kernel_modules, machine_files, sysctls, sysfs, trusted_roots, udev_rules,
