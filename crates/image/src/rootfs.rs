@@ -42,6 +42,8 @@ pub enum RootfsError {
 pub const SETS: [&str; 3] = ["mount", "iptables", "nft"];
 /// Roles of our program beside init; each is a link to it.
 const ROLES: [&str; 3] = ["machined", "apid", "trustd"];
+/// Where containerd finds who judges images before it pulls them: every file in the folder is asked.
+const VERIFIER: &str = "usr/lib/image-verifiers/image-verifier";
 /// Plugins are where a volume over /opt cannot hide them; links to them are where Kubernetes looks.
 const CNI_FOLDER: &str = "usr/lib/cni";
 const CNI_LINKS: &str = "opt/cni/bin";
@@ -144,6 +146,7 @@ pub fn layers(parts: &Parts<'_>) -> Result<[Tree; 2], RootfsError> {
     for role in ROLES {
         own.link(&format!("usr/bin/{role}"), "../sbin/init");
     }
+    own.link(VERIFIER, "/usr/sbin/init");
     program(&mut own, parts, &format!("{CNI_FOLDER}/flannel"), "flannel")?;
     own.link(&format!("{CNI_LINKS}/flannel"), &format!("/{CNI_FOLDER}/flannel"));
     let release = format!(

@@ -114,6 +114,13 @@ impl Client {
         Ok((read_all(response.into_body(), limit).await?, kind))
     }
 
+    /// The list of what refers to an image, as an index.
+    pub(crate) async fn referrers(&self, digest: &Digest, limit: u64) -> Result<Bytes, RequestError> {
+        let url = self.url(&format!("referrers/{digest}"));
+        let response = self.get(&url, Some(crate::oci::media_type::INDEX)).await?;
+        read_all(response.into_body(), limit).await
+    }
+
     /// A blob as it comes, checked on its way.
     pub(crate) async fn read<'a>(&self, blob: &'a Descriptor) -> Result<BlobReader<'a>, RequestError> {
         Ok(BlobReader {

@@ -124,7 +124,7 @@ impl Job<'_> {
 
     /// Copies the signatures of an image, which are an image of their own beside it; most have none.
     async fn signatures(&self, image: &ImageRef, digest: &Digest) -> Result<(), Failure> {
-        let tag = format!("sha256-{}.sig", digest.hex());
+        let tag = image_trust::simple::tag(digest.as_str());
         match self.manifest(&tag).await {
             Ok((bytes, root)) => {
                 self.blobs(&bytes).await?;

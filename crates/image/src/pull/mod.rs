@@ -16,6 +16,7 @@ mod auth;
 mod http_client;
 mod mirror;
 mod store;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 pub use auth::Auth;
 pub use mirror::Copying;
 pub use store::{Pulled, unpack_archived};
+pub use trust::{Admitted, Refused};
 
 use crate::digest::Digest;
 use crate::oci::{ImageDocument, Index, Manifest, architecture, is_ours, media_type};
@@ -113,6 +115,14 @@ pub enum PullError {
         /// What each endpoint answered.
         attempts: Vec<String>,
     },
+    /// The rules about images do not let it come.
+    #[error("pull {image}: {why}")]
+    Refused {
+        /// The image.
+        image: String,
+        /// Why.
+        why: Refused,
+    },
     /// The caller cancelled.
     #[error("pull {0}: cancelled")]
     Cancelled(String),
@@ -136,12 +146,13 @@ pub enum PullError {
     },
 }
 
-/// Pulls images; knows mirrors and credentials.
+/// Pulls images; knows mirrors, credentials, and which images may come.
 #[derive(Clone)]
 pub struct Puller {
     registries: BTreeMap<String, Source>,
     tls: Arc<rustls::ClientConfig>,
     resolver: Option<dns::Resolver>,
+    policy: Arc<image_trust::Policy>,
 }
 
 impl Puller {
@@ -151,6 +162,7 @@ impl Puller {
             registries: BTreeMap::new(),
             tls,
             resolver: None,
+            policy: Arc::default(),
         }
     }
 
@@ -193,6 +205,9 @@ impl Puller {
     ///
     /// What is there already is kept when it is the wanted image (by digest when the reference has one, else by what
     /// the registry says now, else — no endpoint answers — by name). The folder appears complete or not at all.
+    ///
+    /// # Errors
+    /// The rules refuse the image, no endpoint has it, or it cannot be unpacked.
     pub async fn pull(
         &self,
         reference: &str,
@@ -201,6 +216,7 @@ impl Puller {
         cancel: &CancellationToken,
     ) -> Result<Pulled, PullError> {
         let image: ImageRef = reference.parse()?;
+        self.may_ask_for(&image).map_err(refused(reference))?;
         tokio::select! {
             () = cancel.cancelled() => Err(PullError::Cancelled(reference.to_owned())),
             pulled = self.pull_any(&image, reference, dir, progress) => pulled,
@@ -267,6 +283,9 @@ impl Puller {
     ) -> Result<Pulled, Failure> {
         let client = Client::new(endpoint, image, self.tls.clone(), self.resolver.clone())?;
         let (manifest, digest) = resolve(&client, image).await?;
+        let judged = self.judge(image, &digest).await;
+        let admitted = judged.map_err(|why| Failure::Here(refused(reference)(why)))?;
+        tracing::debug!(image = reference, %digest, why = admitted.why, "pull: the image may come");
         if let Some(here) = here.filter(|here| here.digest == digest && here.reference == reference) {
             return Ok(here.clone());
         }
@@ -278,6 +297,11 @@ impl Puller {
         }
         store::fetch_and_unpack(&client, reference, digest, &manifest, document, dir, progress).await
     }
+}
+
+fn refused(image: &str) -> impl FnOnce(Refused) -> PullError {
+    let image = image.to_owned();
+    move |why| PullError::Refused { image, why }
 }
 
 /// Largest image configuration read.

@@ -4,7 +4,7 @@ use super::*;
 use crate::oci::{Descriptor, ImageConfig, Layout, RootFs};
 use crate::registry::{Options, Registry, serve};
 
-fn tls() -> Arc<rustls::ClientConfig> {
+pub(super) fn tls() -> Arc<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -31,7 +31,7 @@ fn tar(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Puts an image of two layers (gzip and zstd) into a layout.
-fn put_image(layout: &Layout, reference: &str, content: &str) {
+pub(super) fn put_image(layout: &Layout, reference: &str, content: &str) {
     use std::io::Write;
     let lower = tar(&[("bin/app", "old"), ("gone", "x")]);
     let upper = tar(&[("bin/app", content), (".wh.gone", "")]);
@@ -75,7 +75,7 @@ fn put_image(layout: &Layout, reference: &str, content: &str) {
         .unwrap();
 }
 
-async fn serve_layout(layout: &Layout) -> (String, CancellationToken) {
+pub(super) async fn serve_layout(layout: &Layout) -> (String, CancellationToken) {
     let options = Options {
         layout: Some(layout.root().into()),
         ..Options::default()
@@ -87,7 +87,7 @@ async fn serve_layout(layout: &Layout) -> (String, CancellationToken) {
     (url, cancel)
 }
 
-fn puller(endpoints: Vec<Endpoint>) -> Puller {
+pub(super) fn puller(endpoints: Vec<Endpoint>) -> Puller {
     let mut puller = Puller::new(tls());
     puller.add_registry(
         "*",
@@ -100,7 +100,7 @@ fn puller(endpoints: Vec<Endpoint>) -> Puller {
     puller
 }
 
-const IMAGE: &str = "registry.k8s.io/app:v1";
+pub(super) const IMAGE: &str = "registry.k8s.io/app:v1";
 
 #[tokio::test]
 async fn an_image_is_pulled_through_the_first_mirror_that_has_it() {
