@@ -22,4 +22,5 @@ pub mod sequence;
 pub mod server;
 pub mod services;
 pub mod static_pod_server;
+pub mod verifier;
 pub mod version;

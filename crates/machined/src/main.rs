@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     match Path::new(&name).file_name().and_then(|n| n.to_str()) {
         Some("apid") => machined::gates::apid::main(),
         Some("trustd") => machined::gates::trustd::main(),
+        Some("image-verifier") => machined::verifier::main(),
         _ => machined::boot::main(),
     }
 }

@@ -120,6 +120,7 @@ async fn run(verbosity: verbosity::Verbosity, logs: Logs) -> anyhow::Result<Endi
     let running = tokio::spawn(controllers.run(store, node.cancel.clone()));
     let serving = tokio::spawn(server::serve(node.clone(), Path::new(MACHINE_SOCKET)));
     let gates = tokio::spawn(server::gates::serve(node.clone()));
+    let judging = tokio::spawn(server::verifier::serve(node.clone()));
     acquire(&node);
 
     let ending = tokio::select! {
@@ -127,6 +128,7 @@ async fn run(verbosity: verbosity::Verbosity, logs: Logs) -> anyhow::Result<Endi
         outcome = running => anyhow::bail!("the controllers ended: {outcome:?}"),
         outcome = serving => anyhow::bail!("the machine API ended: {outcome:?}"),
         outcome = gates => anyhow::bail!("the sockets of apid and trustd ended: {outcome:?}"),
+        outcome = judging => anyhow::bail!("the socket of the image verifier ended: {outcome:?}"),
     };
     node.cancel.cancel();
     Ok(ending)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use config::view::{Registries, RegistryAuth, RegistryMirror, RegistryTls};
 use serde_json::Value;
 
@@ -41,6 +43,70 @@ pub fn customized(config: &str, parts: &[(String, String)]) -> anyhow::Result<St
         merge(&mut joined, part);
     }
     Ok(toml::to_string(&joined)?)
+}
+
+/// Where containerd finds who judges images before it pulls them: the init program, under the name that has it ask the
+/// node ([`crate::verifier`]).
+const VERIFIERS: &str = "/usr/lib/image-verifiers";
+/// How long containerd waits for a judgement, seconds. The node answers sooner ([`crate::server::verifier`]).
+const JUDGEMENT: u32 = 60;
+/// The part of containerd that asks, and the part that does.
+const ASKING: [&str; 2] = [
+    "io.containerd.image-verifier.v1.bindir",
+    "io.containerd.transfer.v1.local",
+];
+const IMAGES: &str = "io.containerd.cri.v1.images";
+
+/// A configuration changed so that containerd asks about every image it pulls.
+///
+/// It asks when its transfer service pulls. With some settings, among them our usual ones and credentials in the main
+/// configuration, it pulls in an older way in which it asks nobody, and says so in its log only. So this is laid over
+/// everything, the user's parts too: whatever they say, images are verified.
+///
+/// # Errors
+/// The configuration is not TOML, or not one of containerd.
+pub fn verifying(config: &str) -> anyhow::Result<String> {
+    let mut config: toml::Table = config.parse().context("read containerd's configuration")?;
+    // Both could bring back what is taken out below.
+    config.insert("version".to_owned(), 3.into());
+    config.remove("imports");
+    if let Some(disabled) = config.get_mut("disabled_plugins").and_then(toml::Value::as_array_mut) {
+        disabled.retain(|plugin| !plugin.as_str().is_some_and(|plugin| ASKING.contains(&plugin)));
+    }
+    // Without them containerd does not start.
+    config.insert(
+        "required_plugins".to_owned(),
+        ASKING.map(toml::Value::from).to_vec().into(),
+    );
+    let plugins = table(&mut config, "plugins")?;
+    let asking = format!(
+        "bin_dir = {}\nmax_verifiers = -1\nper_verifier_timeout = \"{JUDGEMENT}s\"\n",
+        quoted(VERIFIERS)
+    );
+    plugins.insert(ASKING[0].to_owned(), asking.parse::<toml::Table>()?.into());
+    let images = table(plugins, IMAGES)?;
+    for (setting, value) in [
+        ("use_local_image_pull", false),
+        ("discard_unpacked_layers", false),
+        ("disable_snapshot_annotations", true),
+        ("image_pull_with_sync_fs", false),
+    ] {
+        images.insert(setting.to_owned(), value.into());
+    }
+    // With another number than its usual one it would pull in the older way.
+    images.remove("max_concurrent_downloads");
+    let registry = table(images, "registry")?;
+    for inline in ["mirrors", "configs", "auths"] {
+        registry.remove(inline);
+    }
+    Ok(toml::to_string(&config)?)
+}
+
+/// A table in a table, made if it is not there.
+fn table<'a>(parent: &'a mut toml::Table, key: &str) -> anyhow::Result<&'a mut toml::Table> {
+    let entry = parent.entry(key).or_insert_with(|| toml::Table::new().into());
+    let table = entry.as_table_mut();
+    table.with_context(|| format!("{key} in containerd's configuration is no table"))
 }
 
 fn merge(into: &mut toml::Table, from: toml::Table) {
@@ -134,9 +200,48 @@ fn auth_section(host: &str, auth: &RegistryAuth) -> String {
     out
 }
 
-/// A registry's `hosts.toml`: its mirrors in order, then itself unless that is switched off. TLS settings are those of
-/// the host that is asked, be it a mirror or the registry itself.
-pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: &BTreeMap<String, RegistryTls>) -> String {
+/// What hosts are asked with, be they mirrors or registries themselves.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// TLS settings by host.
+    pub tls: &'a BTreeMap<String, RegistryTls>,
+    /// Credentials by host, where containerd does not have them in its main configuration.
+    pub auths: Option<&'a BTreeMap<String, RegistryAuth>>,
+}
+
+impl Settings<'_> {
+    fn lines(&self, out: &mut String, host: &str) {
+        if let Some(tls) = self.tls.get(host) {
+            tls_lines(out, host, tls);
+        }
+        let auth = self.auths.and_then(|auths| auths.get(host));
+        if let Some(basic) = auth.and_then(basic) {
+            // Registries that give tokens are asked for one with the same header.
+            let _ = writeln!(out, "header = {{Authorization = {}}}", quoted(&basic));
+        }
+    }
+}
+
+/// User and password of credentials, in the clear or as base64 of both.
+pub fn user_and_password(auth: &RegistryAuth) -> Option<(String, String)> {
+    let (username, password) = if auth.username.is_empty() && !auth.auth.is_empty() {
+        let both = STANDARD.decode(auth.auth.trim()).ok()?;
+        let both = String::from_utf8(both).ok()?;
+        let (username, password) = both.split_once(':')?;
+        (username.to_owned(), password.to_owned())
+    } else {
+        (auth.username.clone(), auth.password.clone())
+    };
+    (!username.is_empty()).then_some((username, password))
+}
+
+fn basic(auth: &RegistryAuth) -> Option<String> {
+    let (username, password) = user_and_password(auth)?;
+    Some(format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))))
+}
+
+/// A registry's `hosts.toml`: its mirrors in order, then itself unless that is switched off.
+pub fn hosts_toml(host: &str, mirror: &RegistryMirror, settings: Settings<'_>) -> String {
     let mut out = String::new();
     if mirror.skip_fallback {
         // Without a server line containerd would go on to the registry itself.
@@ -145,9 +250,7 @@ pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: &BTreeMap<String, Re
         }
     } else if host != "*" {
         let _ = writeln!(out, "server = {}", quoted(&upstream(host)));
-        if let Some(tls) = tls.get(host) {
-            tls_lines(&mut out, host, tls);
-        }
+        settings.lines(&mut out, host);
     }
     for endpoint in &mirror.endpoints {
         let url = endpoint.url.trim_end_matches('/');
@@ -161,9 +264,7 @@ pub fn hosts_toml(host: &str, mirror: &RegistryMirror, tls: &BTreeMap<String, Re
         let _ = writeln!(out, "capabilities = [\"pull\", \"resolve\"]");
         // The path is always given in full, so that it means the same with and without `overridePath`.
         let _ = writeln!(out, "override_path = true");
-        if let Some(tls) = tls.get(asked) {
-            tls_lines(&mut out, asked, tls);
-        }
+        settings.lines(&mut out, asked);
     }
     out
 }

@@ -11,6 +11,7 @@ pub mod extra_manifests;
 pub mod files;
 pub mod firewall;
 pub mod host_dns;
+pub mod image_rules;
 mod join;
 mod kube_prism;
 pub mod kubelet_credentials;
@@ -124,6 +125,7 @@ fn machine(graph: Graph, world: &World) -> Graph {
         .reconcile("network.NfTablesChainController", firewall::Chains::default())
         .derive("network.OperatorVIPConfigController", virtual_address::operators)
         .reconcile("network.OperatorSpecController", virtual_address::Elections::default())
+        .derive("security.ImageVerificationConfigController", image_rules::rules)
         .derive("cri.RegistriesConfigController", registries::resource)
         .derive("cri.RegistryFilesController", registries::files)
         .reconcile("cri.NodePullController", puller)

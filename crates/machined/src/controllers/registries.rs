@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use base64::Engine as _;
 use config::view::{Registries, RegistryAuth as RegistryAuthView, RegistryMirror, RegistryTls};
 use image::pull::{Auth, Endpoint, Puller, Source};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
@@ -65,6 +64,8 @@ pub fn files(config: One<MachineConfig>, host: One<HostCapability>) -> anyhow::R
     let mut files = Outputs::none();
     let mut add = |path: String, contents: String| files.insert(path, file("containerd", contents, 0o600, 0));
     let own = containerd::config(machine, config::images::PAUSE, &registries);
+    // Only where there are rules: it costs a process per pull, and compressed layers are kept.
+    let verifying = !config::view::image_rules(&config).is_empty();
     let parts: Vec<(String, String)> = config::view::machine_files(&config)
         .into_iter()
         .filter(|file| containerd::is_customization(&file.path))
@@ -76,13 +77,27 @@ pub fn files(config: One<MachineConfig>, host: One<HostCapability>) -> anyhow::R
         tracing::warn!("machine.files: containerd's configuration stays as it is: {error:#}");
         own.clone()
     });
+    let joined = match containerd::verifying(&joined) {
+        _ if !verifying => joined,
+        Ok(joined) => joined,
+        Err(error) => {
+            tracing::warn!("containerd's configuration is the node's own, so that images are verified: {error:#}");
+            containerd::verifying(&own)?
+        }
+    };
     add(containerd::CONFIG.to_owned(), joined);
     let nothing = RegistryMirror::default();
-    let hosts: BTreeSet<&String> = registries.mirrors.keys().chain(registries.tls.keys()).collect();
+    let settings = containerd::Settings {
+        tls: &registries.tls,
+        auths: verifying.then_some(&registries.auths),
+    };
+    let with_credentials = settings.auths.into_iter().flat_map(|auths| auths.keys());
+    let hosts = registries.mirrors.keys().chain(registries.tls.keys());
+    let hosts: BTreeSet<&String> = hosts.chain(with_credentials).collect();
     for host in hosts {
         let mirror = registries.mirrors.get(host).unwrap_or(&nothing);
         let path = format!("{}/{}/hosts.toml", containerd::HOSTS, containerd::folder(host));
-        add(path, containerd::hosts_toml(host, mirror, &registries.tls));
+        add(path, containerd::hosts_toml(host, mirror, settings));
     }
     for (host, tls) in &registries.tls {
         if !tls.ca.is_empty() {
@@ -117,9 +132,24 @@ impl Reconcile for NodePuller {
 
     async fn reconcile(&mut self, (config, _): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<()>> {
         let config = parsed(&config)?;
+        let policy = image_trust::Policy::new(&config::view::image_rules(&config));
         let registries = config::view::registries(&config);
-        let roots = Arc::new(self.distribution.roots(&config)?);
-        self.puller.send_replace(Some(Arc::new(puller(&registries, &roots)?)));
+        let made = self
+            .distribution
+            .roots(&config)
+            .and_then(|roots| puller(&registries, &Arc::new(roots)));
+        match made {
+            Ok(puller) => drop(self.puller.send_replace(Some(Arc::new(puller.policy(policy))))),
+            Err(error) => {
+                // Registries stay what they were, the rules do not.
+                self.puller.send_modify(|puller| {
+                    if let Some(puller) = puller {
+                        *puller = Arc::new(Puller::clone(puller).policy(policy));
+                    }
+                });
+                return Err(error);
+            }
+        }
         Ok(Outcome::done(()))
     }
 }
@@ -169,19 +199,10 @@ fn puller(registries: &Registries, roots: &Arc<rustls::RootCertStore>) -> anyhow
     Ok(puller)
 }
 
-/// Credentials for the node's own puller: user and password, in the clear or as base64 of both.
+/// Credentials for the node's own puller.
 fn credentials(auth: &RegistryAuthView) -> Option<Auth> {
-    let (username, password) = if auth.username.is_empty() && !auth.auth.is_empty() {
-        let both = base64::engine::general_purpose::STANDARD
-            .decode(auth.auth.trim())
-            .ok()?;
-        let both = String::from_utf8(both).ok()?;
-        let (username, password) = both.split_once(':')?;
-        (username.to_owned(), password.to_owned())
-    } else {
-        (auth.username.clone(), auth.password.clone())
-    };
-    (!username.is_empty()).then_some(Auth::Basic { username, password })
+    let (username, password) = containerd::user_and_password(auth)?;
+    Some(Auth::Basic { username, password })
 }
 
 fn tls_client(tls: &RegistryTls, roots: &Arc<rustls::RootCertStore>) -> anyhow::Result<rustls::ClientConfig> {
@@ -256,6 +277,79 @@ machine:
         let broken = config(&CONFIG.replace("'9m'", "'9m"));
         let images = &broken["plugins"]["io.containerd.cri.v1.images"];
         assert_eq!(images["image_pull_progress_timeout"].as_str(), Some("5m"));
+    }
+
+    const RULES: &str = "---
+apiVersion: v1alpha1
+kind: ImageVerificationConfig
+rules: [{image: 'ghcr.io/*', deny: true}]
+";
+
+    #[test]
+    fn containerd_asks_about_images_where_there_are_rules_whatever_the_user_says() {
+        let config = |text: &str| {
+            let contents = rendered(text).get(containerd::CONFIG).unwrap().contents.clone();
+            contents.parse::<toml::Table>().unwrap()
+        };
+        let images = "io.containerd.cri.v1.images";
+        let usual = config(CONFIG);
+        assert!(usual["plugins"].get("io.containerd.image-verifier.v1.bindir").is_none());
+        assert_eq!(
+            usual["plugins"][images]["discard_unpacked_layers"].as_bool(),
+            Some(true)
+        );
+        let part = "disabled_plugins = ['io.containerd.image-verifier.v1.bindir', 'io.containerd.nri.v1.nri']
+            imports = ['/etc/cri/conf.d/*']
+            [plugins.'io.containerd.cri.v1.images']
+            use_local_image_pull = true
+            max_concurrent_downloads = 9";
+        let hostile = CONFIG.replace("[plugins.'io.containerd.cri.v1.images']", part) + RULES;
+        let asking = config(&hostile);
+        assert_eq!(asking["disabled_plugins"].as_array().unwrap().len(), 1);
+        assert!(asking.get("imports").is_none());
+        let verifier = &asking["plugins"]["io.containerd.image-verifier.v1.bindir"];
+        assert_eq!(verifier["bin_dir"].as_str(), Some("/usr/lib/image-verifiers"));
+        let settings = &asking["plugins"][images];
+        assert_eq!(settings["use_local_image_pull"].as_bool(), Some(false));
+        assert_eq!(settings["discard_unpacked_layers"].as_bool(), Some(false));
+        assert!(settings.get("max_concurrent_downloads").is_none());
+        // What has nothing to do with it is as the user wants it.
+        assert_eq!(settings["image_pull_progress_timeout"].as_str(), Some("9m"));
+        assert!(settings["registry"].get("configs").is_none());
+        // What is no configuration of containerd's is left out.
+        let broken = CONFIG.replace("image_pull_progress_timeout = '9m'", "registry = 1") + RULES;
+        assert!(
+            config(&broken)["plugins"]
+                .get("io.containerd.image-verifier.v1.bindir")
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn credentials_stand_beside_the_registries_where_images_are_verified() {
+        let hosts = |config: &str, folder: &str| {
+            let path = format!("{}/{folder}/hosts.toml", containerd::HOSTS);
+            let file = rendered(config).get(&path).map(|file| file.contents.clone());
+            file.map(|text| text.parse::<toml::Table>().unwrap())
+        };
+        let config = CONFIG.replace(
+            "mirror.example:5000: {tls: {insecureSkipVerify: true}}",
+            "mirror.example:5000: {auth: {username: me, password: hunter2}}",
+        );
+        let with_rules = config.clone() + RULES;
+        let basic = Some("Basic bWU6aHVudGVyMg==");
+        let own = hosts(&with_rules, "private.example").unwrap();
+        assert_eq!(own["header"]["Authorization"].as_str(), basic);
+        let mirror = hosts(&with_rules, "ghcr.io").unwrap();
+        assert_eq!(
+            mirror["host"]["https://mirror.example:5000/v2"]["header"]["Authorization"].as_str(),
+            basic
+        );
+        assert!(mirror.get("header").is_none());
+        // A host with nothing but credentials has a file too.
+        assert!(hosts(&with_rules, "mirror.example_5000_").is_some());
+        assert!(hosts(&config, "private.example").unwrap().get("header").is_none());
+        assert!(hosts(&config, "mirror.example_5000_").is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resources::types::is_default;
 
-/// What an image must be signed with.
+/// A rule about images: the first that matches decides, in the order of their names.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
 #[serde(rename_all = "camelCase", default)]
 #[resource(
@@ -17,15 +17,20 @@ use crate::resources::types::is_default;
     column("Deny" = "{.deny}")
 )]
 pub struct ImageVerificationRule {
+    /// Pattern over registry and repository.
     #[field(2)]
     pub image_pattern: String,
+    /// No signature is wanted.
     #[field(3)]
     pub skip: bool,
+    /// The images may not come.
     #[field(4)]
     pub deny: bool,
+    /// The identity that must have signed; such a rule refuses, since this is not implemented.
     #[serde(skip_serializing_if = "is_default")]
     #[field(5)]
     pub keyless_verifier: Option<ImageKeylessVerifierSpec>,
+    /// The key that must have signed.
     #[serde(skip_serializing_if = "is_default")]
     #[field(6)]
     pub public_key_verifier: Option<ImagePublicKeyVerifierSpec>,
@@ -50,6 +55,7 @@ pub struct TUFTrustedRoot {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Message)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ImagePublicKeyVerifierSpec {
+    /// A certificate or a public key, PEM.
     #[field(1)]
     pub certificate: String,
 }

@@ -10,7 +10,7 @@ use api::proto::machine::image_service_pull_response::Response as PullEvent;
 use api::proto::machine::image_service_server::{ImageService, ImageServiceServer};
 use api::reply::Reply;
 use futures::StreamExt;
-use image::pull::{Progress, Pulled, Puller};
+use image::pull::{Progress, PullError, Pulled, Puller};
 use image::reference::ImageRef;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -142,21 +142,26 @@ async fn pull(
     }
 }
 
+/// How the node pulls images now.
+pub(super) async fn puller(node: &Node) -> Result<Arc<Puller>, Status> {
+    let mut puller = node.puller.clone();
+    let configured = puller.wait_for(Option::is_some);
+    let puller = match tokio::time::timeout(CONFIGURED, configured).await {
+        Ok(Ok(puller)) => puller.clone(),
+        _ => None,
+    };
+    puller.ok_or_else(|| {
+        Status::failed_precondition("the node does not know its registries yet: it has no configuration")
+    })
+}
+
 /// Pulls an image into the node's own folder.
 pub(super) async fn pull_for_node(
     node: &Node,
     name: &str,
     progress: impl Fn(Progress) + Send + Sync + 'static,
 ) -> Result<(), Status> {
-    let mut puller = node.puller.clone();
-    let configured = puller.wait_for(Option::is_some);
-    let puller: Option<Arc<Puller>> = match tokio::time::timeout(CONFIGURED, configured).await {
-        Ok(Ok(puller)) => puller.clone(),
-        _ => None,
-    };
-    let puller = puller.ok_or_else(|| {
-        Status::failed_precondition("the node does not know its registries yet: it has no configuration")
-    })?;
+    let puller = puller(node).await?;
     let (name, folder, cancel) = (name.to_owned(), image_folder(name), CancellationToken::new());
     // A client that goes away drops this future, and with it the guard.
     let _guard = cancel.clone().drop_guard();
@@ -164,7 +169,10 @@ pub(super) async fn pull_for_node(
     // Unpacking is mostly disk and decompression: it gets a thread of its own, off the runtime's few.
     let pulled = tokio::task::spawn_blocking(move || runtime.block_on(puller.pull(&name, &folder, &progress, &cancel)));
     let pulled = pulled.await.map_err(|e| super::internal(e.into()))?;
-    pulled.map(drop).map_err(|e| Status::unavailable(e.to_string()))
+    pulled.map(drop).map_err(|error| match error {
+        PullError::Refused { .. } => Status::permission_denied(error.to_string()),
+        other => Status::unavailable(other.to_string()),
+    })
 }
 
 async fn remove(node: &Node, place: Place, text: &str) -> Result<(), Status> {
@@ -295,10 +303,12 @@ impl ImageService for Images {
         remove(&self.node, place, &request.image_ref).await.map(Response::new)
     }
 
-    async fn verify(&self, _: Request<proto::ImageServiceVerifyRequest>) -> Answer<proto::ImageServiceVerifyResponse> {
-        Err(Status::unimplemented(
-            "verifying signatures of images is not there yet: pull by digest (NAME@sha256:…) to be sure of an image's content",
-        ))
+    async fn verify(
+        &self,
+        request: Request<proto::ImageServiceVerifyRequest>,
+    ) -> Answer<proto::ImageServiceVerifyResponse> {
+        let answer = super::verifier::verify(&self.node, request.get_ref()).await;
+        answer.map(Response::new)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod services;
 pub mod storage;
 pub mod system;
 pub mod time;
+pub mod verifier;
 
 use std::path::Path;
 use std::sync::Arc;
