@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     target("config", "machine configurations, from clients", config::fuzz::decode),
     target("patch", "patches of configurations, from clients", config::fuzz::patch),
     target("secrets", "bundles of secrets, from clients", config::fuzz::secrets),
@@ -37,6 +37,11 @@ pub const TARGETS: [Target; 15] = [
         "reference",
         "names of images, from configurations",
         image::fuzz::reference,
+    ),
+    target(
+        "signature",
+        "signatures of images, from registries",
+        image_trust::fuzz::signature,
     ),
     target("layer", "layers of images, from registries", image::fuzz::unpack),
     target("archive", "archives of images, from clients", image::fuzz::archived),
