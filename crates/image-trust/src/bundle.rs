@@ -66,16 +66,30 @@ struct Digests {
 /// # Errors
 /// It did not, or not of this image.
 pub fn check(bundle: &[u8], key: &Key, digest: &str) -> Result<(), Flaw> {
-    let (kind, payload, signatures) = read(bundle)?;
-    let message = signed_bytes(&kind, &payload);
-    if !signatures.iter().any(|signature| key.verifies(&message, signature)) {
+    let signed = read(bundle)?;
+    let message = signed_bytes(&signed.kind, &signed.payload);
+    if !signed
+        .signatures
+        .iter()
+        .any(|signature| key.verifies(&message, signature))
+    {
         return Err(Flaw::OtherKey);
     }
-    says(&kind, &payload, digest)
+    says(&signed.kind, &signed.payload, digest)
 }
 
-/// The envelope's type and content, and its signatures.
-pub(crate) fn read(bundle: &[u8]) -> Result<(String, Vec<u8>, Vec<Vec<u8>>), Flaw> {
+/// What an envelope holds.
+pub(crate) struct Signed {
+    /// The type of the content.
+    pub(crate) kind: String,
+    /// The content.
+    pub(crate) payload: Vec<u8>,
+    /// Signatures of both, whoever they are of.
+    signatures: Vec<Vec<u8>>,
+}
+
+/// Opens the envelope of a bundle.
+pub(crate) fn read(bundle: &[u8]) -> Result<Signed, Flaw> {
     let unreadable = |e: serde_json::Error| Flaw::Unreadable(e.to_string());
     let bundle: Bundle = serde_json::from_slice(bundle).map_err(unreadable)?;
     let Some(envelope) = bundle.dsse_envelope else {
@@ -88,7 +102,11 @@ pub(crate) fn read(bundle: &[u8]) -> Result<(String, Vec<u8>, Vec<Vec<u8>>), Fla
     let signatures = signatures
         .map(|s| decoded("a signature", &s.sig))
         .collect::<Result<_, _>>()?;
-    Ok((envelope.payload_type, payload, signatures))
+    Ok(Signed {
+        kind: envelope.payload_type,
+        payload,
+        signatures,
+    })
 }
 
 /// What is signed of an envelope: its type and its content, each with its length.

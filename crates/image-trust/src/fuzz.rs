@@ -11,8 +11,8 @@ const OTHER: &str = "sha256:0000000000000000000000000000000000000000000000000000
 pub fn signature(bytes: &[u8]) {
     let both = simple::says(bytes, DIGEST).is_ok() && simple::says(bytes, OTHER).is_ok();
     assert!(!both, "a document counts for two images");
-    if let Ok((kind, payload, _)) = bundle::read(bytes) {
-        let _ = bundle::says(&kind, &payload, DIGEST);
+    if let Ok(signed) = bundle::read(bytes) {
+        let _ = bundle::says(&signed.kind, &signed.payload, DIGEST);
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         pattern::never(text);
