@@ -1,6 +1,6 @@
 //! The node operating system: PID 1, its controllers, the services it runs and the machine API it answers.
 //!
-//! State is resources; behaviour is functions from resources to resources. [`resources`] are the typed specs,
+//! State is resources; behaviour is functions from resources to resources. [`node_resources`] are the typed specs,
 //! [`controllers`] the functions, [`services`] what runs, [`server`] the machine API, [`boot`] how it all starts.
 
 pub mod balancer;
@@ -17,7 +17,6 @@ pub mod machine_config;
 pub mod names;
 pub mod nft;
 pub mod node;
-pub mod resources;
 pub mod sequence;
 pub mod server;
 pub mod services;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Context;
 use config::Config;
+use node_resources::config::MachineConfig;
 
 use crate::logs::lock;
-use crate::resources::config::MachineConfig;
 
 /// A text and what it says.
 type Parsed = (String, Arc<Config>);

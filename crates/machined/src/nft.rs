@@ -2,11 +2,10 @@
 
 use std::fmt::{Display, Write as _};
 
-use resource::types::Prefix;
-
-use crate::resources::network::{
+use node_resources::network::{
     ConntrackState, NfTablesAddressMatch, NfTablesChain, NfTablesLayer4Match, NfTablesRule, PortRange,
 };
+use resource::types::Prefix;
 
 /// The table all chains are in; nobody else's are touched.
 const TABLE: &str = "inet keelson";
@@ -155,7 +154,7 @@ fn set(members: impl IntoIterator<Item = impl Display>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::network::NfTablesVerdict;
+    use node_resources::network::NfTablesVerdict;
 
     fn prefixes(texts: &[&str]) -> Vec<Prefix> {
         texts.iter().map(|text| text.parse().unwrap()).collect()

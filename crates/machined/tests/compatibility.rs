@@ -15,7 +15,6 @@ use machined::controllers::{self, World};
 use machined::events::Events;
 use machined::logs::Logs;
 use machined::node::Node;
-use machined::resources;
 use machined::sequence::Sequencer;
 use machined::services::sandbox::SandboxRunner;
 use machined::services::supervisor::Supervisor;
@@ -51,7 +50,7 @@ fn documented() -> BTreeMap<String, String> {
 /// A node as the init process has it, with nothing running.
 fn node(folder: &Path) -> Node {
     let store = Store::default();
-    resources::register(&store);
+    node_resources::register(&store);
     let (events, logs) = (Events::default(), Logs::in_directory(folder));
     let runner = Arc::new(SandboxRunner::new(None, watch::channel(None).1));
     let supervisor = Supervisor::new(runner, events.clone(), logs.clone());
@@ -170,7 +169,7 @@ async fn the_page_says_what_the_machine_api_answers() {
     let socket = folder.path().join("machine.sock");
     let node = node(folder.path());
     // With a configuration, or the rules of maintenance would answer most calls.
-    let config = machined::resources::config::MachineConfig("version: v1alpha1".to_owned());
+    let config = node_resources::config::MachineConfig("version: v1alpha1".to_owned());
     node.store
         .put("test", machined::server::configuration::CURRENT, config, "test")
         .unwrap();

@@ -17,9 +17,9 @@ use discovery_client::proto::server::cluster_client::ClusterClient;
 use machined::controllers::discovery::{ClusterRaw, members, merged};
 use machined::controllers::discovery_service::{self, Way};
 use machined::controllers::trust::Distribution;
-use machined::resources::cluster::{Affiliate, DiscoveryConfig, Identity, Member};
-use machined::resources::config::{MachineConfig, MachineKind};
-use machined::resources::keelson::DiscoveryServiceStatus;
+use node_resources::cluster::{Affiliate, DiscoveryConfig, Identity, Member};
+use node_resources::config::{MachineConfig, MachineKind};
+use node_resources::keelson::DiscoveryServiceStatus;
 use resource::types::Bytes;
 use resource::{Graph, Scope, Spec, Store};
 use tokio::net::TcpListener;
@@ -104,7 +104,7 @@ struct Node {
 impl Node {
     fn start(id: &str, service: SocketAddr) -> Node {
         let store = Store::default();
-        machined::resources::register(&store);
+        node_resources::register(&store);
         let own = Affiliate {
             node_id: id.to_owned(),
             hostname: format!("{id}.example"),

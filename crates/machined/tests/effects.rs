@@ -17,15 +17,15 @@ use machined::clients::cri::Cri;
 use machined::controllers::{self, World, trust};
 use machined::events::Events;
 use machined::logs::Logs;
-use machined::resources::cluster::Identity;
-use machined::resources::config::MachineConfig;
-use machined::resources::k8s::StaticPodServerStatus;
-use machined::resources::keelson::{FileSetStatus, HostCapability};
-use machined::resources::network::{AddressStatus, HostnameStatus};
-use machined::resources::secrets::{EtcdSecrets, KubernetesDynamicCerts, KubernetesSecrets};
 use machined::sequence::Sequencer;
 use machined::services::sandbox::SandboxRunner;
 use machined::services::supervisor::Supervisor;
+use node_resources::cluster::Identity;
+use node_resources::config::MachineConfig;
+use node_resources::k8s::StaticPodServerStatus;
+use node_resources::keelson::{FileSetStatus, HostCapability};
+use node_resources::network::{AddressStatus, HostnameStatus};
+use node_resources::secrets::{EtcdSecrets, KubernetesDynamicCerts, KubernetesSecrets};
 use resource::{Controllers, Store};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -105,7 +105,7 @@ fn controllers(folder: &Path) -> Controllers {
 /// A store with what the effects of a running control plane report.
 fn store() -> Store {
     let store = Store::default();
-    machined::resources::register(&store);
+    node_resources::register(&store);
     fn put<S: resource::Spec>(store: &Store, id: &str, spec: S) {
         store.put("test", id, spec, "sample").unwrap();
     }

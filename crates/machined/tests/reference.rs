@@ -33,7 +33,7 @@ fn every_type_says_what_it_is() {
 
 fn definitions() -> Vec<Definition> {
     let store = Store::default();
-    machined::resources::register(&store);
+    node_resources::register(&store);
     let mut all: Vec<Definition> = store.definitions().iter().map(|known| (**known).clone()).collect();
     all.sort_by_cached_key(|definition| (area(definition), definition.ty.clone()));
     all

@@ -6,8 +6,8 @@ use resource::types::{Bytes, Prefix, blank};
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::config::MachineKind;
-use crate::resources::types::{is_default, redacted};
+use crate::config::MachineKind;
+use crate::types::{is_default, redacted};
 
 /// A node that discovery heard of, member or not.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

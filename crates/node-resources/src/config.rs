@@ -3,7 +3,7 @@
 use resource::{ProtoEnum, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::redacted;
+use crate::types::redacted;
 
 /// The machine configuration, as text.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

@@ -7,7 +7,7 @@ use resource::types::{Base64, Struct};
 use resource::{Message, ProtoEnum, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::{is_default, pair, redacted};
+use crate::types::{is_default, pair, redacted};
 
 /// Whether there is a cache of images on the node.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

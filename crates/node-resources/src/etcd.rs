@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use resource::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::{ArgValues, is_default};
+use crate::types::{ArgValues, is_default};
 
 /// What the machine configuration says of etcd.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

@@ -3,7 +3,7 @@
 use resource::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::redacted;
+use crate::types::redacted;
 
 /// A file under `/etc` that shall exist.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

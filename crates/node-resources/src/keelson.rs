@@ -91,7 +91,7 @@ pub struct KubernetesReached {}
 pub struct DesiredService {
     /// The service.
     #[field(skip)]
-    pub spec: crate::services::spec::ServiceSpec,
+    pub spec: crate::service_spec::ServiceSpec,
 }
 
 /// Whether this node's kubelet has credentials of the cluster or can get some, and from whom those are that it has.

@@ -6,7 +6,7 @@ use resource::types::{Prefix, Time, blank};
 use resource::{ProtoEnum, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::{is_default, redacted};
+use crate::types::{is_default, redacted};
 
 /// How the mesh between nodes is set up.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

@@ -17,6 +17,7 @@ pub mod perf;
 pub mod runtime;
 pub mod secrets;
 pub mod security;
+pub mod service_spec;
 pub mod siderolink;
 #[cfg(test)]
 mod tests;

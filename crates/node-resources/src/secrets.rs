@@ -7,7 +7,7 @@ use resource::Resource;
 use resource::types::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::{AcceptedCA, ServiceAccountKey, Url, pair, redacted};
+use crate::types::{AcceptedCA, ServiceAccountKey, Url, pair, redacted};
 
 /// What apid serves and calls with.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

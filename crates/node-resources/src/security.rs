@@ -4,7 +4,7 @@ use resource::types::Time;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::is_default;
+use crate::types::is_default;
 
 /// A rule about images: the first that matches decides, in the order of their names.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

@@ -6,7 +6,7 @@ use resource::Resource;
 use resource::types::blank;
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::redacted;
+use crate::types::redacted;
 
 /// The link to a fleet manager.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

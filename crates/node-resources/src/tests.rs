@@ -34,7 +34,7 @@ fn documents(text: &str) -> Vec<(String, String, String, String)> {
 }
 
 fn samples() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/resources/samples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/samples");
     let mut found: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap())
@@ -83,7 +83,7 @@ fn every_sample_is_read_and_written_again_as_it_was() {
 
 #[test]
 fn our_definitions_are_the_captured_ones() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/resources/samples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/samples");
     let captured = std::fs::read_to_string(folder.join("resource-definitions.yaml")).unwrap();
     let store = store();
     let mut problems = Vec::new();

@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn specs_with_secrets_do_not_print_them() {
-        let secret = crate::resources::secrets::OSRootSecrets {
+        let secret = crate::secrets::OSRootSecrets {
             token: "abc.def".into(),
             ..Default::default()
         };

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use node_resources::secrets::EtcdSecrets;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clients::cri::{ContainerState, PodSandbox, PodSandboxState};
 use crate::node::Node;
-use crate::resources::secrets::EtcdSecrets;
 use crate::sequence::drain;
 use crate::sequence::{Ending, Phase, Request, Sequence};
 

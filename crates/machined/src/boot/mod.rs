@@ -76,7 +76,7 @@ async fn run(verbosity: verbosity::Verbosity, logs: Logs) -> anyhow::Result<Endi
     tracing::info!(?capability, version = crate::version::TAG, "starting");
 
     let store = Store::default();
-    crate::resources::register(&store);
+    node_resources::register(&store);
     let events = Events::default();
     let (puller, pulling) = watch::channel(None);
     let runner = Arc::new(SandboxRunner::new(layout, pulling.clone()));

@@ -2,13 +2,13 @@
 
 use anyhow::Context;
 use config::{Config, Mode};
+use node_resources::config::MachineConfig;
+use node_resources::keelson::HostCapability;
+use node_resources::runtime::{PlatformMetadata, Version};
+use node_resources::v1alpha1::AcquireConfigStatus;
 use sys::cgroup::{Layout, Version as CgroupVersion};
 
 use crate::node::Node;
-use crate::resources::config::MachineConfig;
-use crate::resources::keelson::HostCapability;
-use crate::resources::runtime::{PlatformMetadata, Version};
-use crate::resources::v1alpha1::AcquireConfigStatus;
 use crate::server::configuration::CURRENT;
 use crate::version;
 

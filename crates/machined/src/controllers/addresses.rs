@@ -3,15 +3,15 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
+use node_resources::config::MachineConfig;
+use node_resources::k8s::{NodeIP, NodeIPConfig};
+use node_resources::network::{
+    AddressSortAlgorithm, AddressStatus, NodeAddress, NodeAddressFilter, NodeAddressSortAlgorithm, OperatorSpec,
+};
 use resource::types::Prefix;
 use resource::{All, One, Outputs};
 
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::k8s::{NodeIP, NodeIPConfig};
-use crate::resources::network::{
-    AddressSortAlgorithm, AddressStatus, NodeAddress, NodeAddressFilter, NodeAddressSortAlgorithm, OperatorSpec,
-};
 
 /// Whether an address is one the world can reach the node by: not loopback, link-local or the node's own DNS.
 fn is_global(address: IpAddr) -> bool {

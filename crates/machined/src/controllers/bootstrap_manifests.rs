@@ -4,16 +4,16 @@ use std::net::IpAddr;
 
 use config::view::{self, Cni};
 use config::{Config, MachineType, images};
+use node_resources::config::MachineConfig;
+use node_resources::k8s::{BootstrapManifestsConfig, ExtraManifest, ExtraManifestsConfig, Manifest};
+use node_resources::keelson::ManifestProblem;
+use node_resources::secrets::KubernetesRootSecrets;
 use resource::{One, Outputs};
 
 use super::secrets::{local_endpoint, nth_address};
 use crate::kubernetes::manifests::{self as render, Flannel, Input, Proxy, coredns::CoreDns};
 use crate::kubernetes::pki::BootstrapToken;
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::k8s::{BootstrapManifestsConfig, ExtraManifest, ExtraManifestsConfig, Manifest};
-use crate::resources::keelson::ManifestProblem;
-use crate::resources::secrets::KubernetesRootSecrets;
 
 fn control_plane(config: &MachineConfig) -> anyhow::Result<Option<std::sync::Arc<Config>>> {
     let config = parsed(config)?;

@@ -3,15 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use node_resources::cluster::Member;
+use node_resources::config::{MachineKind, MachineType as MachineTypeResource};
+use node_resources::k8s::Endpoint;
+use node_resources::secrets::{ApiCertificates, CertSAN, OSRootSecrets, TrustdCertificates};
+use node_resources::types::AcceptedCA;
 use pki::{Authority, CertAndKey, Csr, KeyKind, PrivateKey, Request, Usage};
 use resource::{All, Context, Named, One, Outcome, Outputs, Reconcile};
 
 use crate::clock::Clock;
-use crate::resources::cluster::Member;
-use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
-use crate::resources::k8s::Endpoint;
-use crate::resources::secrets::{ApiCertificates, CertSAN, OSRootSecrets, TrustdCertificates};
-use crate::resources::types::AcceptedCA;
 
 /// Lifetime of the machine API's certificates (the interface's 24 hours).
 const API_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);

@@ -7,14 +7,14 @@ use std::net::IpAddr;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use node_resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity, Info, KubeSpanAffiliate, Member};
+use node_resources::config::{MachineConfig, MachineKind, MachineType as MachineTypeResource};
+use node_resources::k8s::{Endpoint, KubePrismConfig, KubePrismEndpoint, KubePrismEndpoints, Nodename};
+use node_resources::network::{HostnameStatus, NodeAddress};
 use resource::types::Bytes;
 use resource::{All, One, Outputs};
 
 use crate::machine_config::parsed;
-use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity, Info, KubeSpanAffiliate, Member};
-use crate::resources::config::{MachineConfig, MachineKind, MachineType as MachineTypeResource};
-use crate::resources::k8s::{Endpoint, KubePrismConfig, KubePrismEndpoint, KubePrismEndpoints, Nodename};
-use crate::resources::network::{HostnameStatus, NodeAddress};
 
 /// The namespace of what each registry says, before it is put together.
 pub const RAW: &str = "cluster-raw";

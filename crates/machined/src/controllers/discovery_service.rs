@@ -9,6 +9,9 @@ use anyhow::Context as _;
 use discovery_client::proto::client as wire;
 use discovery_client::seal::{address_bytes, address_from_bytes};
 use discovery_client::{Announcement, Discovered, Key, Options, Peer};
+use node_resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity, KubeSpanAffiliate};
+use node_resources::config::{MachineConfig, MachineKind};
+use node_resources::keelson::{DiscoveryServiceStatus, IgnoredAffiliate};
 use resource::types::Prefix;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile, Store};
 use tokio::sync::watch;
@@ -18,9 +21,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::discovery::{ClusterRaw, SERVICE};
 use super::trust::Distribution;
 use crate::machine_config::parsed;
-use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity, KubeSpanAffiliate};
-use crate::resources::config::{MachineConfig, MachineKind};
-use crate::resources::keelson::{DiscoveryServiceStatus, IgnoredAffiliate};
 
 /// How long others keep this node without hearing of it: the longest that the interface allows.
 const TTL: Duration = Duration::from_secs(30 * 60);

@@ -6,6 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use config::images;
+use node_resources::cluster::Member;
+use node_resources::config::{MachineConfig, MachineKind, MachineType as MachineTypeResource};
+use node_resources::etcd::{EtcdConfig, EtcdMember, EtcdSpec, PKIStatus};
+use node_resources::k8s::Nodename;
+use node_resources::keelson::{EtcdLaunch, FileSetStatus, FileSpec};
+use node_resources::network::NodeAddress;
+use node_resources::secrets::{EtcdRootSecrets, EtcdSecrets};
 use resource::types::Prefix;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 
@@ -15,13 +22,6 @@ use crate::clients::etcd::Etcd;
 use crate::kubernetes;
 use crate::kubernetes::etcd::{DATA, SECRETS as PKI, Start};
 use crate::machine_config::parsed;
-use crate::resources::cluster::Member;
-use crate::resources::config::{MachineConfig, MachineKind, MachineType as MachineTypeResource};
-use crate::resources::etcd::{EtcdConfig, EtcdMember, EtcdSpec, PKIStatus};
-use crate::resources::k8s::Nodename;
-use crate::resources::keelson::{EtcdLaunch, FileSetStatus, FileSpec};
-use crate::resources::network::NodeAddress;
-use crate::resources::secrets::{EtcdRootSecrets, EtcdSecrets};
 
 /// The launch that a person asked for.
 pub const BOOTSTRAP: &str = "bootstrap";
@@ -274,7 +274,7 @@ impl Reconcile for Membership {
         One<EtcdRootSecrets>,
         One<EtcdSecrets>,
         All<Member>,
-        All<crate::resources::v1alpha1::Service>,
+        All<node_resources::v1alpha1::Service>,
     );
     type Outputs = Outputs<EtcdMember>;
 

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 
 use config::MachineType;
 use config::view::{self, Cni};
+use node_resources::config::MachineConfig;
+use node_resources::k8s::Manifest;
+use node_resources::keelson::ManifestProblem;
+use node_resources::network::NetworkStatus;
 use resource::{Context, One, Outcome, Outputs, Reconcile};
 use serde_json::Value;
 
@@ -16,10 +20,6 @@ use super::trust::Distribution;
 use crate::clients::http::Fetch;
 use crate::kubernetes::manifests as render;
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::k8s::Manifest;
-use crate::resources::keelson::ManifestProblem;
-use crate::resources::network::NetworkStatus;
 
 /// Largest manifest. etcd takes objects of 1.5 MiB; the largest bundles of definitions in use have a few of those.
 const LIMIT: usize = 8 << 20;

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use node_resources::keelson::{FileSetStatus, FileSpec};
 use resource::{All, Context, Outcome, Outputs, Reconcile};
 use sha2::{Digest, Sha256};
-
-use crate::resources::keelson::{FileSetStatus, FileSpec};
 
 /// Writes files and removes those that are no longer wanted.
 pub struct Files {

@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use config::view::{self, Firewall, FirewallRule};
+use node_resources::config::MachineConfig;
+use node_resources::network::{
+    ConntrackState, MatchOperator, NfTablesAddressMatch, NfTablesChain, NfTablesChainHook, NfTablesChainPriority,
+    NfTablesConntrackStateMatch, NfTablesIfNameMatch, NfTablesLayer4Match, NfTablesLimitMatch, NfTablesPortMatch,
+    NfTablesRule, NfTablesVerdict, NodeAddress, PortRange, Protocol,
+};
 use resource::types::Prefix;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use tokio::io::AsyncWriteExt as _;
@@ -13,12 +19,6 @@ use tokio::io::AsyncWriteExt as _;
 use super::addresses::cluster_subnets;
 use crate::machine_config::parsed;
 use crate::nft;
-use crate::resources::config::MachineConfig;
-use crate::resources::network::{
-    ConntrackState, MatchOperator, NfTablesAddressMatch, NfTablesChain, NfTablesChainHook, NfTablesChainPriority,
-    NfTablesConntrackStateMatch, NfTablesIfNameMatch, NfTablesLayer4Match, NfTablesLimitMatch, NfTablesPortMatch,
-    NfTablesRule, NfTablesVerdict, NodeAddress, PortRange, Protocol,
-};
 
 /// ICMP messages taken each second: enough for people and monitoring, too few to keep a machine busy with.
 const ICMP_RATE: u64 = 50;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use config::view;
+use node_resources::cluster::Member;
+use node_resources::config::MachineConfig;
+use node_resources::network::{DNSResolveCache, DNSUpstream, HostDNSConfig, ResolverSpec};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use sys::net::Netlink;
 use tokio::net::{TcpListener, UdpSocket};
@@ -14,9 +17,6 @@ use tokio::task::JoinHandle;
 
 use crate::host_dns::{Forwarder, Health, Settings};
 use crate::machine_config::parsed;
-use crate::resources::cluster::Member;
-use crate::resources::config::MachineConfig;
-use crate::resources::network::{DNSResolveCache, DNSUpstream, HostDNSConfig, ResolverSpec};
 
 /// Where programs of the node find it.
 pub const LOCAL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);

@@ -1,11 +1,11 @@
 //! The rules about images, as resources. Who judges images reads them from the same configuration
 //! ([`super::registries::NodePuller`]).
 
+use node_resources::config::MachineConfig;
+use node_resources::security::{ImageKeylessVerifierSpec, ImagePublicKeyVerifierSpec, ImageVerificationRule};
 use resource::{One, Outputs};
 
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::security::{ImageKeylessVerifierSpec, ImagePublicKeyVerifierSpec, ImageVerificationRule};
 
 /// The rules of the configuration; their names have their order.
 pub fn rules(config: One<MachineConfig>) -> anyhow::Result<Outputs<ImageVerificationRule>> {

@@ -6,6 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http::Method;
 use k8s::{Auth, Client, Options};
+use node_resources::config::{MachineKind, MachineType};
+use node_resources::keelson::KubeletJoin;
+use node_resources::secrets::KubeletSecrets;
+use node_resources::types::AcceptedCA;
 use resource::{Context, One, Outcome, Outputs, Reconcile};
 use serde_json::json;
 use tokio::time::Instant;
@@ -14,10 +18,6 @@ use super::kubelet_credentials::{Credentials, Verdict, Wanted};
 use crate::clients;
 use crate::clock::Clock;
 use crate::kubernetes::pki::BootstrapToken;
-use crate::resources::config::{MachineKind, MachineType};
-use crate::resources::keelson::KubeletJoin;
-use crate::resources::secrets::KubeletSecrets;
-use crate::resources::types::AcceptedCA;
 
 /// Time between two questions.
 const RETRY: Duration = Duration::from_millis(100);

@@ -8,6 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::FutureExt;
 use k8s::{Auth, Client, Error, Options};
+use node_resources::k8s::{KubePrismConfig, KubePrismStatus};
+use node_resources::keelson::KubernetesReached;
+use node_resources::secrets::KubeletSecrets;
+use node_resources::types::AcceptedCA;
 use resource::{Context, One, Outcome, Outputs, Reconcile};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -15,10 +19,6 @@ use tokio::task::JoinHandle;
 
 use crate::balancer::{self, Health, Probe, Readiness, Upstreams};
 use crate::logs::lock;
-use crate::resources::k8s::{KubePrismConfig, KubePrismStatus};
-use crate::resources::keelson::KubernetesReached;
-use crate::resources::secrets::KubeletSecrets;
-use crate::resources::types::AcceptedCA;
 
 /// Runs the balancer on the configured port.
 #[derive(Default)]

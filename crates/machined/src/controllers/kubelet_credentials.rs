@@ -9,11 +9,11 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use k8s::{Auth, Kubeconfig};
+use node_resources::secrets::KubeletSecrets;
+use node_resources::types::AcceptedCA;
 use sha2::{Digest, Sha256};
 
 use crate::kubernetes::kubelet::{CERT_DIR, KUBECONFIG};
-use crate::resources::secrets::KubeletSecrets;
-use crate::resources::types::AcceptedCA;
 
 /// The kubelet's own names of its client certificates begin so; the newest is behind [`CURRENT`].
 const CERTIFICATES: &str = "kubelet-client-";

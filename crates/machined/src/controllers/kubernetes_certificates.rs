@@ -4,6 +4,14 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use node_resources::config::MachineConfig;
+use node_resources::k8s::Nodename;
+use node_resources::keelson::FileSpec;
+use node_resources::network::NodeAddress;
+use node_resources::secrets::{
+    CertSAN, EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
+};
+use node_resources::types::AcceptedCA;
 use pki::{Authority, KeyKind, Request};
 use resource::types::Prefix;
 use resource::{Context, Named, One, Outcome, Outputs, Reconcile};
@@ -13,14 +21,6 @@ use super::files::file;
 use super::nodes::KUBECONFIG;
 use crate::kubernetes::pki::{self as kubernetes, Client, LIFETIME, Names};
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::k8s::Nodename;
-use crate::resources::keelson::FileSpec;
-use crate::resources::network::NodeAddress;
-use crate::resources::secrets::{
-    CertSAN, EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
-};
-use crate::resources::types::AcceptedCA;
 
 resource::id!(
     /// The names of the API server.

@@ -1,14 +1,14 @@
 //! The machine's role, and what it is while it has none.
 
+use node_resources::config::{MachineConfig, MachineKind, MachineType};
+use node_resources::network::NodeAddress;
+use node_resources::runtime::{APIServiceConfig, Environment, MaintenanceServiceConfig};
+use node_resources::v1alpha1::AcquireConfigStatus;
 use resource::types::Prefix;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 
 use crate::boot::verbosity::Verbosity;
 use crate::machine_config::parsed;
-use crate::resources::config::{MachineConfig, MachineKind, MachineType};
-use crate::resources::network::NodeAddress;
-use crate::resources::runtime::{APIServiceConfig, Environment, MaintenanceServiceConfig};
-use crate::resources::v1alpha1::AcquireConfigStatus;
 
 /// Control plane or worker.
 pub fn machine_type(config: One<MachineConfig>) -> anyhow::Result<Outputs<MachineType>> {

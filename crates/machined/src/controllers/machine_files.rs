@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use config::view::{FileOperation, MachineFile};
+use node_resources::config::MachineConfig;
+use node_resources::keelson::MachineFileStatus;
 use resource::{Context, One, Outcome, Outputs, Reconcile};
 
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::keelson::MachineFileStatus;
 
 /// The only folder whose contents outlast a restart and may be written.
 const WRITABLE: &str = "/var";

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use api::proto::machine::{MachineStatusEvent, machine_status_event as event};
+use node_resources::config::{MachineKind, MachineType as MachineTypeResource};
+use node_resources::k8s::{NodeStatus, Nodename, StaticPodStatus};
+use node_resources::runtime::{
+    MachineStage, MachineStatus, MachineStatusStatus, MaintenanceServiceConfig, UnmetCondition,
+};
+use node_resources::v1alpha1::Service;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 
 use crate::events::Events;
-use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
-use crate::resources::k8s::{NodeStatus, Nodename, StaticPodStatus};
-use crate::resources::runtime::{
-    MachineStage, MachineStatus, MachineStatusStatus, MaintenanceServiceConfig, UnmetCondition,
-};
-use crate::resources::v1alpha1::Service;
 use crate::sequence::{Sequence, Sequencer};
 
 /// Derives the machine's status; it remembers only that the boot was once over.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s::Client;
+use node_resources::k8s::{Manifest, ManifestStatus};
+use node_resources::keelson::ManifestProblem;
+use node_resources::secrets::KubernetesSecrets;
+use node_resources::v1alpha1::Service;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile, Spec, Store};
 use sha2::{Digest, Sha256};
 
 use crate::clients;
-use crate::resources::k8s::{Manifest, ManifestStatus};
-use crate::resources::keelson::ManifestProblem;
-use crate::resources::secrets::KubernetesSecrets;
-use crate::resources::v1alpha1::Service;
 use crate::version::NAME;
 
 /// Time between two tries while the API server starts.

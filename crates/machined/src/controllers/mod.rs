@@ -36,6 +36,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::pull::Puller;
+use node_resources::cluster::Affiliate;
+use node_resources::files::EtcFileSpec;
+use node_resources::k8s::{Endpoint, Manifest, StaticPod};
+use node_resources::keelson::{DesiredService, FileSpec, ManifestProblem};
 use resource::{Graph, Spec};
 use tokio::sync::watch;
 
@@ -43,10 +47,6 @@ use self::kubernetes::{control_plane, control_plane_files, kubelet, node};
 use crate::boot::verbosity::Verbosity;
 use crate::clients::cri::Cri;
 use crate::events::Events;
-use crate::resources::cluster::Affiliate;
-use crate::resources::files::EtcFileSpec;
-use crate::resources::k8s::{Endpoint, Manifest, StaticPod};
-use crate::resources::keelson::{DesiredService, FileSpec, ManifestProblem};
 use crate::sequence::Sequencer;
 use crate::services::supervisor::Supervisor;
 

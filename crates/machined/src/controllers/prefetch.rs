@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use node_resources::k8s::{APIServerConfig, BootstrapManifestsConfig, ControllerManagerConfig, SchedulerConfig};
+use node_resources::v1alpha1::Service;
 use resource::{All, Context, Outcome, Reconcile};
 use tokio::task::JoinHandle;
 
 use crate::clients::cri::Cri;
-use crate::resources::k8s::{APIServerConfig, BootstrapManifestsConfig, ControllerManagerConfig, SchedulerConfig};
-use crate::resources::v1alpha1::Service;
 
 /// How long one image may take. The kubelet pulls what is missing then, and says so.
 const LIMIT: Duration = Duration::from_secs(300);

@@ -6,6 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use config::view::{Registries, RegistryAuth as RegistryAuthView, RegistryMirror, RegistryTls};
 use image::pull::{Auth, Endpoint, Puller, Source};
+use node_resources::config::MachineConfig;
+use node_resources::cri::{RegistryAuthConfig, RegistryConfig, RegistryEndpointConfig, RegistryMirrorConfig};
+use node_resources::files::EtcFileStatus;
+use node_resources::keelson::{FileSpec, HostCapability};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use tokio::sync::watch;
 
@@ -13,10 +17,6 @@ use super::containerd::{self, Machine};
 use super::files::file;
 use super::trust::Distribution;
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::cri::{RegistryAuthConfig, RegistryConfig, RegistryEndpointConfig, RegistryMirrorConfig};
-use crate::resources::files::EtcFileStatus;
-use crate::resources::keelson::{FileSpec, HostCapability};
 
 /// What the configuration says of registries.
 pub fn resource(config: One<MachineConfig>) -> anyhow::Result<Outputs<RegistryConfig>> {

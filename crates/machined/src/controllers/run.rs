@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use node_resources::keelson::DesiredService;
+use node_resources::runtime::ServicePID;
+use node_resources::v1alpha1::Service;
 use resource::{All, Context, Outcome, Outputs, Reconcile};
 
-use crate::resources::keelson::DesiredService;
-use crate::resources::runtime::ServicePID;
-use crate::resources::v1alpha1::Service;
 use crate::services::status::{State, Status};
 use crate::services::supervisor::Supervisor;
 

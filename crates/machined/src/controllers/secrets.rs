@@ -4,15 +4,15 @@ use std::net::IpAddr;
 
 use anyhow::Context;
 use config::{Config, MachineType, view};
+use node_resources::config::MachineConfig;
+use node_resources::network::{HostnameStatus, NodeAddress};
+use node_resources::secrets::{CertSAN, EtcdRootSecrets, KubeletSecrets, KubernetesRootSecrets, OSRootSecrets};
+use node_resources::types::{AcceptedCA, Url};
 use pki::CertAndKey;
 use resource::{All, One, Outputs};
 
 use super::discovery::{control_plane_endpoint, fqdn};
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::network::{HostnameStatus, NodeAddress};
-use crate::resources::secrets::{CertSAN, EtcdRootSecrets, KubeletSecrets, KubernetesRootSecrets, OSRootSecrets};
-use crate::resources::types::{AcceptedCA, Url};
 
 fn is_control_plane(config: &Config) -> bool {
     config.machine_type() == Some(MachineType::ControlPlane)

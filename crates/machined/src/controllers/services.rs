@@ -1,20 +1,20 @@
 //! The services a node runs, derived from what each needs. What is missing is named, so a waiting service says why.
 
+use node_resources::config::{MachineKind, MachineType as MachineTypeResource};
+use node_resources::etcd::EtcdSpec;
+use node_resources::k8s::{KubeletSpec, Nodename};
+use node_resources::keelson::{DesiredService, EtcdLaunch, FileSetStatus, FileSpec, KubeletJoin};
+use node_resources::network::NetworkStatus;
+use node_resources::runtime::{Environment, MaintenanceServiceConfig};
+use node_resources::secrets::{ApiCertificates, TrustdCertificates};
+use node_resources::service_spec::{Cgroup, Health, Mount, ServiceSpec};
+use node_resources::v1alpha1::TimeStatus;
 use resource::{All, One, Outputs};
 
 use super::containerd;
 use super::etcd::{LAUNCH, LEFT};
 use super::kubernetes_certificates::KUBELET_IDENTITY;
 use super::trust::CONTAINERD_BUNDLE;
-use crate::resources::config::{MachineKind, MachineType as MachineTypeResource};
-use crate::resources::etcd::EtcdSpec;
-use crate::resources::k8s::{KubeletSpec, Nodename};
-use crate::resources::keelson::{DesiredService, EtcdLaunch, FileSetStatus, FileSpec, KubeletJoin};
-use crate::resources::network::NetworkStatus;
-use crate::resources::runtime::{Environment, MaintenanceServiceConfig};
-use crate::resources::secrets::{ApiCertificates, TrustdCertificates};
-use crate::resources::v1alpha1::TimeStatus;
-use crate::services::spec::{Cgroup, Health, Mount, ServiceSpec};
 
 const MIB: u64 = 1024 * 1024;
 /// The user apid runs as (the interface's number).

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use node_resources::k8s::{Nodename, StaticPod, StaticPodServerStatus, StaticPodStatus};
+use node_resources::secrets::KubernetesSecrets;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -12,8 +14,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clients::cri::{Cri, PodSandboxState};
-use crate::resources::k8s::{Nodename, StaticPod, StaticPodServerStatus, StaticPodStatus};
-use crate::resources::secrets::KubernetesSecrets;
 use crate::static_pod_server;
 
 /// Serves the list of pods on a loopback port that is the node's own choice.

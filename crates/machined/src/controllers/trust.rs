@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use config::Config;
+use node_resources::config::MachineConfig;
+use node_resources::files::EtcFileSpec;
+use node_resources::keelson::FileSpec;
 use resource::{One, Outputs};
 use rustls::RootCertStore;
 
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::files::EtcFileSpec;
-use crate::resources::keelson::FileSpec;
 
 use super::files::file;
 

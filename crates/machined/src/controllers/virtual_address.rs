@@ -8,6 +8,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use config::MachineType;
 use config::view::{self, VirtualAddress};
+use node_resources::config::MachineConfig;
+use node_resources::k8s::{APIServerConfig, Nodename};
+use node_resources::network::{AddressStatus, ConfigLayer, Operator, OperatorSpec, VipOperatorSpec};
+use node_resources::secrets::{EtcdRootSecrets, EtcdSecrets, KubeletSecrets};
+use node_resources::types::AcceptedCA;
+use node_resources::v1alpha1::Service;
 use pki::CertAndKey;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use sys::net::Netlink;
@@ -18,12 +24,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::balancer::{Probe, Readiness};
 use crate::clients::etcd::Etcd;
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::k8s::{APIServerConfig, Nodename};
-use crate::resources::network::{AddressStatus, ConfigLayer, Operator, OperatorSpec, VipOperatorSpec};
-use crate::resources::secrets::{EtcdRootSecrets, EtcdSecrets, KubeletSecrets};
-use crate::resources::types::AcceptedCA;
-use crate::resources::v1alpha1::Service;
 
 /// How long an address stays with a node that is not heard of. Whoever holds it gives it up earlier, see [`GIVE_UP`].
 const TTL: Duration = Duration::from_secs(6);

@@ -8,14 +8,13 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use api::apid::{Config, TlsState};
+use node_resources::network::NodeAddress;
+use node_resources::secrets::ApiCertificates;
+use node_resources::types::AcceptedCA;
 use pki::{KeyKind, Request};
 use resource::types::Prefix;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::resources::network::NodeAddress;
-use crate::resources::secrets::ApiCertificates;
-use crate::resources::types::AcceptedCA;
 
 /// The resources that the init process shows to apid.
 pub const RESOURCES: &str = "/system/run/apid/runtime.sock";
@@ -140,8 +139,8 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::controllers::certificates;
-    use crate::resources::config::{MachineKind, MachineType};
-    use crate::resources::secrets::{CertSAN, OSRootSecrets};
+    use node_resources::config::{MachineKind, MachineType};
+    use node_resources::secrets::{CertSAN, OSRootSecrets};
 
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -166,7 +165,7 @@ mod tests {
     async fn the_served_certificate_is_renewed_in_time_and_without_a_restart() {
         pki::tls::install_provider();
         let (store, began, epoch) = (Store::default(), Instant::now(), SystemTime::now());
-        crate::resources::register(&store);
+        node_resources::register(&store);
         let clock = Clock::of(move || epoch + began.elapsed());
         let controllers = Graph::new().reconcile("secrets.APIController", certificates::Api::by(clock.clone()));
         let cancel = CancellationToken::new();

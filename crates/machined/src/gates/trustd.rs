@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use api::trustd::{Config, Issuer};
+use node_resources::secrets::{OSRootSecrets, TrustdCertificates};
+use node_resources::types::AcceptedCA;
 use pki::Authority;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::resources::secrets::{OSRootSecrets, TrustdCertificates};
-use crate::resources::types::AcceptedCA;
 
 /// The resources that the init process shows to trustd.
 pub const RESOURCES: &str = "/system/run/trustd/runtime.sock";

@@ -1,10 +1,10 @@
 //! The node leaves Kubernetes' hands before it goes down.
 
 use anyhow::Context as _;
+use node_resources::k8s::Nodename;
 
 use crate::controllers::{manifests, nodes};
 use crate::node::Node;
-use crate::resources::k8s::Nodename;
 
 /// Cordons the node and evicts its pods, see [`k8s::drain::cordon_and_drain`].
 ///

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use api::proto::keelson::machine as proto;
 use api::proto::keelson::machine::cluster_service_server::{ClusterService, ClusterServiceServer};
+use node_resources::cluster::Identity;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::node::Node;
-use crate::resources::cluster::Identity;
 
 /// How long the discovery service may take.
 const PATIENCE: Duration = Duration::from_secs(20);

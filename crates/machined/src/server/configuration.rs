@@ -8,6 +8,9 @@ use api::proto::machine::apply_configuration_request::Mode as ApplyMode;
 use api::reply::Reply;
 use config::{Config, Mode};
 use futures::StreamExt;
+use node_resources::cluster::Info;
+use node_resources::config::MachineConfig;
+use node_resources::secrets::{KubernetesSecrets, OSRootSecrets};
 use pki::clientconfig::{ClientConfig, Context as ClientContext};
 use pki::{Authority, KeyKind};
 use tonic::codegen::BoxStream;
@@ -15,9 +18,6 @@ use tonic::{Request, Response, Status};
 
 use crate::machine_config::parsed;
 use crate::node::Node;
-use crate::resources::cluster::Info;
-use crate::resources::config::MachineConfig;
-use crate::resources::secrets::{KubernetesSecrets, OSRootSecrets};
 use crate::sequence::Sequence;
 
 /// The id of the configuration in effect.

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::Context;
+use node_resources::network::NodeAddress;
+use node_resources::secrets::{ApiCertificates, OSRootSecrets, TrustdCertificates};
 use resource::Spec;
 use tonic::transport::Server;
 
 use crate::controllers::services::{APID_USER, TRUSTD_USER};
 use crate::gates::{apid, trustd};
 use crate::node::Node;
-use crate::resources::network::NodeAddress;
-use crate::resources::secrets::{ApiCertificates, OSRootSecrets, TrustdCertificates};
 
 /// Serves both sockets until the node ends.
 ///

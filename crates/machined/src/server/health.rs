@@ -15,6 +15,10 @@ use cluster_health::{Ask, Nodes, Scope, View};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use k8s::Kubeconfig;
+use node_resources::cluster::Member;
+use node_resources::config::{MachineKind, MachineType};
+use node_resources::secrets::{ApiCertificates, KubernetesSecrets};
+use node_resources::types::AcceptedCA;
 use pki::roles::Role;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -23,10 +27,6 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::clients::kubernetes;
 use crate::node::Node;
-use crate::resources::cluster::Member;
-use crate::resources::config::{MachineKind, MachineType};
-use crate::resources::secrets::{ApiCertificates, KubernetesSecrets};
-use crate::resources::types::AcceptedCA;
 
 /// How long the cluster may take, if the caller does not say.
 const WAIT: Duration = Duration::from_secs(20 * 60);

@@ -12,13 +12,13 @@ use api::reply::Reply;
 use futures::StreamExt;
 use image::pull::{Progress, PullError, Pulled, Puller};
 use image::reference::ImageRef;
+use node_resources::keelson::DesiredService;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use crate::node::Node;
-use crate::resources::keelson::DesiredService;
 use crate::services::sandbox::{IMAGES, image_folder};
 
 type Answer<T> = Result<Response<T>, Status>;

@@ -11,13 +11,13 @@ use api::proto::keelson::machine::insight_service_server::InsightServiceServer;
 use api::reply::Reply;
 use api::state::{Access, InsightService, PlanInput, Planner};
 use config::{Config, Mode};
+use node_resources::config::MachineConfig;
 use resource::{ChangeKind, PlannedChange};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::configuration::CURRENT;
 use crate::machine_config::parsed;
 use crate::node::Node;
-use crate::resources::config::MachineConfig;
 
 struct Insight {
     node: Node,

@@ -35,11 +35,11 @@ use anyhow::Context;
 use api::proto::machine::machine_service_server::MachineServiceServer;
 use api::proto::time::time_service_server::TimeServiceServer;
 use api::state::{Access, StateService};
+use node_resources::config::MachineConfig;
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
 use crate::node::Node;
-use crate::resources::config::MachineConfig;
 
 /// Client identities of a long action arrive and leave in this metadata key of a request.
 const ACTOR_KEY: &str = "actor-id";

@@ -4,10 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use node_resources::service_spec::Health;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-
-use super::spec::Health;
 
 /// Time between two checks.
 pub const PERIOD: Duration = Duration::from_secs(5);

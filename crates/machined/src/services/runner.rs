@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
+use node_resources::service_spec::{Health, ServiceSpec};
 
-use super::spec::{Health, ServiceSpec};
 use crate::logs::Log;
 
 /// What has to be there before the process can start.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use futures::future::BoxFuture;
 use image::pull::{Progress, Puller};
+use node_resources::service_spec::{Cgroup, Health, Mount, ServiceSpec};
 use sys::cgroup::{Layout, Limits};
 use sys::mount::Propagation;
 use sys::sandbox::{self, Child, Mount as SandboxMount, Namespaces, Output, Root, SandboxSpec, Seccomp, User};
@@ -15,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::health;
 use super::runner::{Exit, Prepared, Process, Runner};
-use super::spec::{Cgroup, Health, Mount, ServiceSpec};
 use crate::logs::Log;
 
 /// Where images of services are unpacked.

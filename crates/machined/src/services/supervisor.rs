@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use api::proto::machine::{ServiceEvent as ServiceEventMessage, ServiceHealth, ServiceStateEvent, service_state_event};
+use node_resources::service_spec::{Health, ServiceSpec};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::health;
 use super::runner::{Exit, Process, Runner};
-use super::spec::{Health, ServiceSpec};
 use super::status::{State, Status, waiting_message};
 use crate::events::Events;
 use crate::logs::{Log, Logs, lock};

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use node_resources::service_spec::{Health, ServiceSpec};
 use tokio::sync::watch;
 
 use super::runner::{Exit, Prepared, Process, Runner};
-use super::spec::{Health, ServiceSpec};
 use super::status::State;
 use super::supervisor::{Operation, ServiceError, Supervisor};
 use crate::events::Events;

@@ -3,8 +3,8 @@
 use resource::Resource;
 use serde::{Deserialize, Serialize};
 
-use crate::resources::block::{EncryptionProviderType, FilesystemType};
-use crate::resources::types::is_default;
+use crate::block::{EncryptionProviderType, FilesystemType};
+use crate::types::is_default;
 
 /// A volume that shall be mounted, and for whom.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

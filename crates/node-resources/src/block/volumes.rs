@@ -4,10 +4,10 @@ use resource::types::Bytes;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::block::{
+use crate::block::{
     EncryptionKeyType, EncryptionProviderType, FilesystemType, FsParameterType, VolumePhase, VolumeType,
 };
-use crate::resources::types::{is_default, redacted};
+use crate::types::{is_default, redacted};
 
 /// Whether the configuration's own disks are set up.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

@@ -6,7 +6,7 @@ use resource::types::Struct;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::{ArgValues, redacted};
+use crate::types::{ArgValues, redacted};
 
 /// The API server's admission plugins.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

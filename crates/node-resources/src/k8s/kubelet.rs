@@ -7,7 +7,7 @@ use resource::types::Struct;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::resources::types::{ArgValues, Mount, is_default, redacted};
+use crate::types::{ArgValues, Mount, is_default, redacted};
 
 /// What the machine configuration says of the kubelet.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

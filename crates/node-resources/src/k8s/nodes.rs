@@ -7,7 +7,7 @@ use resource::types::Prefix;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::redacted;
+use crate::types::redacted;
 
 /// Where the Kubernetes API is.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

@@ -6,8 +6,8 @@ use resource::Resource;
 use resource::types::{Prefix, blank};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::network::{AddressFlags, AddressSortAlgorithm, ConfigLayer, Family, Scope};
-use crate::resources::types::is_default;
+use crate::network::{AddressFlags, AddressSortAlgorithm, ConfigLayer, Family, Scope};
+use crate::types::is_default;
 
 /// An address a link shall have.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

@@ -6,8 +6,8 @@ use resource::types::OrderedMap;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::network::{Duplex, Port, WolMode};
-use crate::resources::types::is_default;
+use crate::network::{Duplex, Port, WolMode};
+use crate::types::is_default;
 
 /// Settings of an Ethernet interface.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

@@ -4,10 +4,10 @@ use resource::types::Prefix;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::network::{
+use crate::network::{
     ConntrackState, IcmpType, MatchOperator, NfTablesChainHook, NfTablesChainPriority, NfTablesVerdict, Protocol,
 };
-use crate::resources::types::is_default;
+use crate::types::is_default;
 
 /// A chain of firewall rules.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

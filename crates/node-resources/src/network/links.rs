@@ -6,11 +6,11 @@ use resource::types::{Duration, Prefix};
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::network::{
+use crate::network::{
     AdLacpActive, AdSelect, ArpAllTargets, ArpValidate, BondMode, BondXmitHashPolicy, ConfigLayer, Duplex, FailOverMac,
     LacpRate, LinkFlags, LinkType, OperationalState, Port, PrimaryReselect, RoutingTable, VlanProtocol,
 };
-use crate::resources::types::{HardwareAddr, is_default, redacted};
+use crate::types::{HardwareAddr, is_default, redacted};
 
 /// Settings of a network device, as the machine configuration gives them.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

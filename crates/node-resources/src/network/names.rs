@@ -6,8 +6,8 @@ use resource::Resource;
 use resource::types::blank;
 use serde::{Deserialize, Serialize};
 
-use crate::resources::network::ConfigLayer;
-use crate::resources::types::is_default;
+use crate::network::ConfigLayer;
+use crate::types::is_default;
 
 /// A listener of the node's own DNS resolver.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

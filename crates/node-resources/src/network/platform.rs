@@ -6,12 +6,12 @@ use resource::types::{Duration, blank};
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::network::{
+use crate::network::{
     AddressSpec, ClientIdentifier, ConfigLayer, HostnameSpec, LinkSpec, Operator, ResolverSpec, RouteSpec,
     TimeServerSpec,
 };
-use crate::resources::runtime::PlatformMetadata;
-use crate::resources::types::{is_default, redacted};
+use crate::runtime::PlatformMetadata;
+use crate::types::{is_default, redacted};
 
 /// A protocol that configures a link: DHCP, or a shared address.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize, Resource)]

@@ -6,10 +6,10 @@ use resource::Resource;
 use resource::types::{Prefix, blank};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::network::{
+use crate::network::{
     ConfigLayer, Family, RouteFlags, RouteProtocol, RouteType, RoutingRuleAction, RoutingTable, Scope,
 };
-use crate::resources::types::is_default;
+use crate::types::is_default;
 
 /// A route that shall exist.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

@@ -4,7 +4,7 @@ use resource::Resource;
 use resource::types::Duration;
 use serde::{Deserialize, Serialize};
 
-use crate::resources::types::{Url, redacted};
+use crate::types::{Url, redacted};
 
 /// The kernel's command line.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

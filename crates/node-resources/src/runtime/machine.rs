@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::runtime::MachineStage;
+use crate::runtime::MachineStage;
 
 /// How the machine API is served.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

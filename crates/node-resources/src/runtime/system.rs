@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::resources::runtime::{FIPSState, SELinuxState};
-use crate::resources::types::{is_default, redacted};
+use crate::runtime::{FIPSState, SELinuxState};
+use crate::types::{is_default, redacted};
 
 /// The boot loader's entry that was booted.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]

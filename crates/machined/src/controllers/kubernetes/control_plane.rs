@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use config::view::{self, Component as ComponentView};
+use node_resources::config::MachineConfig;
+use node_resources::k8s as spec;
+use node_resources::keelson::KubernetesReached;
 use resource::{One, Outputs};
 use serde_json::Value;
 
@@ -11,9 +14,6 @@ use super::{cloud_provider, extra_args, from_resource, of_control_plane, same, t
 use crate::kubernetes::pods::{Component, ExtraVolume, Resources, Versions};
 use crate::kubernetes::static_pods::{self, ApiServer, ControllerManager, Scheduler};
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::k8s as spec;
-use crate::resources::keelson::KubernetesReached;
 
 fn component(view: &ComponentView, versions: Versions) -> anyhow::Result<Component> {
     let quantities = |value: Option<&Value>| -> BTreeMap<String, String> {

@@ -2,6 +2,13 @@
 
 use anyhow::Context as _;
 use config::view;
+use node_resources::config::MachineConfig;
+use node_resources::k8s as spec;
+use node_resources::keelson::{FileSetStatus, FileSpec};
+use node_resources::secrets::{
+    EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
+};
+use node_resources::types::AcceptedCA;
 use resource::{All, One, Outputs};
 
 use super::{object, of_control_plane};
@@ -11,13 +18,6 @@ use crate::kubernetes::files::{self, File};
 use crate::kubernetes::pki::DynamicCerts;
 use crate::kubernetes::version::Version;
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::k8s as spec;
-use crate::resources::keelson::{FileSetStatus, FileSpec};
-use crate::resources::secrets::{
-    EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
-};
-use crate::resources::types::AcceptedCA;
 
 /// The set of configuration files of the control plane's pods.
 pub const CONFIG_SET: &str = "kubernetes-config";

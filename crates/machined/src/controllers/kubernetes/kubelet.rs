@@ -2,6 +2,11 @@
 
 use anyhow::Context as _;
 use config::view;
+use node_resources::config::{MachineConfig, MachineKind, MachineType};
+use node_resources::k8s as spec;
+use node_resources::keelson::{FileSpec, HostCapability};
+use node_resources::secrets::KubeletSecrets;
+use node_resources::types::AcceptedCA;
 use resource::{All, Named, One, Outputs};
 use serde_json::Value;
 
@@ -12,11 +17,6 @@ use crate::kubernetes::kubelet::{self, Host, Kubelet};
 use crate::kubernetes::manifests::{FLANNEL_NETWORK_FILE, flannel_network};
 use crate::kubernetes::pki::{BootstrapToken, kubelet_bootstrap_kubeconfig};
 use crate::machine_config::parsed;
-use crate::resources::config::{MachineConfig, MachineKind, MachineType};
-use crate::resources::k8s as spec;
-use crate::resources::keelson::{FileSpec, HostCapability};
-use crate::resources::secrets::KubeletSecrets;
-use crate::resources::types::AcceptedCA;
 
 resource::id!(
     /// The status of the server of static pods.
@@ -174,7 +174,7 @@ mod tests {
     fn arguments_of_the_configuration_reach_the_kubelets_command_line() {
         let kubelet = kubelet_config(config(), spec::StaticPodServerStatus::default().into()).unwrap();
         let kubelet = One::from(kubelet.get("kubelet").unwrap().clone());
-        let kind = crate::resources::config::MachineType(MachineKind::ControlPlane);
+        let kind = node_resources::config::MachineType(MachineKind::ControlPlane);
         let nodename = spec::Nodename {
             nodename: "n".into(),
             ..spec::Nodename::default()

@@ -9,11 +9,11 @@ pub mod kubelet;
 pub mod node;
 
 use config::{Config, MachineType};
+use node_resources::config::MachineConfig;
+use node_resources::types::ExtraArgs as ResourceArgs;
 use serde_json::{Map, Value};
 
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::types::ExtraArgs as ResourceArgs;
 
 /// The configuration, if this is a control plane.
 fn of_control_plane(config: &MachineConfig) -> anyhow::Result<Option<std::sync::Arc<Config>>> {
@@ -74,7 +74,7 @@ fn object(value: Option<Value>) -> Map<String, Value> {
 mod tests {
     use resource::One;
 
-    use crate::resources::config::MachineConfig;
+    use node_resources::config::MachineConfig;
 
     /// A control plane whose components have arguments of the user's.
     pub(super) fn config() -> One<MachineConfig> {

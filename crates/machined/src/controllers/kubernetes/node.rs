@@ -3,18 +3,18 @@
 use std::net::IpAddr;
 
 use config::view;
+use node_resources::config::{MachineConfig, MachineKind, MachineType};
+use node_resources::k8s as spec;
 use resource::{One, Outputs};
 
 use crate::controllers::discovery;
 use crate::kubernetes::kubelet;
 use crate::machine_config::parsed;
-use crate::resources::config::{MachineConfig, MachineKind, MachineType};
-use crate::resources::k8s as spec;
 
 /// The node's name in Kubernetes: its host name, with the domain if asked for.
 pub fn nodename(
     config: One<MachineConfig>,
-    hostname: One<crate::resources::network::HostnameStatus>,
+    hostname: One<node_resources::network::HostnameStatus>,
 ) -> anyhow::Result<Outputs<spec::Nodename>> {
     let settings = view::node_settings(&*parsed(&config)?);
     let name = if settings.register_with_fqdn {

@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use k8s::Patch;
 use k8s::drain::uncordon;
 use k8s::resources::NODES;
+use node_resources::cluster::{Affiliate, DiscoveryConfig, Identity};
+use node_resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
+use node_resources::secrets::KubernetesSecrets;
 use resource::{All, Context, One, Outcome, Reconcile};
 use serde_json::{Map, Value, json};
 
 use super::{API_PORT, NODE_ID, RETRY, SELF_IPS, kubelet_client};
 use crate::controllers::manifests;
-use crate::resources::cluster::{Affiliate, DiscoveryConfig, Identity};
-use crate::resources::k8s::{NodeAnnotationSpec, NodeLabelSpec, NodeStatus, NodeTaintSpec, Nodename};
-use crate::resources::secrets::KubernetesSecrets;
 use crate::sequence::Sequencer;
 
 /// Annotations that remember what of a node came from the configuration, so that it can be taken back.

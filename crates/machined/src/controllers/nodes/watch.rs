@@ -7,6 +7,10 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use k8s::resources::NODES;
 use k8s::{Event, ListOptions};
+use node_resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
+use node_resources::config::MachineKind;
+use node_resources::k8s::{NodeStatus, Nodename};
+use node_resources::keelson::KubeletJoin;
 use resource::{Context, One, Outcome, Outputs, Reconcile};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -14,10 +18,6 @@ use tokio::task::JoinHandle;
 use super::{API_PORT, CONTROL_PLANE_LABEL, KUBECONFIG, NODE_ID, RETRY, SELF_IPS, kubelet_client};
 use crate::controllers::discovery::{ClusterRaw, KUBERNETES};
 use crate::logs::lock;
-use crate::resources::cluster::{Affiliate, ControlPlane, DiscoveryConfig, Identity};
-use crate::resources::config::MachineKind;
-use crate::resources::k8s::{NodeStatus, Nodename};
-use crate::resources::keelson::KubeletJoin;
 
 /// Watches the cluster's nodes: this node's status, and what others announce.
 #[derive(Default)]

@@ -1,12 +1,12 @@
 //! Addresses as they are.
 
+use node_resources::network::{AddressFlags, AddressStatus, Family, Scope};
 use resource::types::Prefix;
 use resource::{Context, Outcome, Outputs, Reconcile};
 use sys::net::{Address, Change, Link};
 
 use super::LOOK_AGAIN;
 use super::network::{Network, name_of};
-use crate::resources::network::{AddressFlags, AddressStatus, Family, Scope};
 
 /// Reports addresses.
 pub struct Addresses {

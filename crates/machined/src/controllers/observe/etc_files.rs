@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use config::view::{self, ExtraHost};
+use node_resources::config::MachineConfig;
+use node_resources::files::{EtcFileSpec, EtcFileStatus};
+use node_resources::network::{ConfigLayer, DNSResolveCache, HostnameStatus, NodeAddress, ResolverSpec};
 use resource::types::Prefix;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 
 use super::resolvers::{ResolvConf, remembering};
 use crate::controllers::host_dns;
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::files::{EtcFileSpec, EtcFileStatus};
-use crate::resources::network::{ConfigLayer, DNSResolveCache, HostnameStatus, NodeAddress, ResolverSpec};
 
 /// The files of names. Resolvers that came with the platform stand in its own file, which then stays word for word.
 pub fn etc_files(

@@ -2,15 +2,15 @@
 
 use anyhow::Context as _;
 use config::view::{self, Hostname as Source};
+use node_resources::cluster::Identity;
+use node_resources::config::MachineConfig;
+use node_resources::network::{ConfigLayer, HostnameSpec, HostnameStatus, NodeAddress, PlatformConfig};
+use node_resources::runtime::PlatformMetadata;
 use resource::types::Prefix;
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use sha2::{Digest, Sha256};
 
 use crate::machine_config::parsed;
-use crate::resources::cluster::Identity;
-use crate::resources::config::MachineConfig;
-use crate::resources::network::{ConfigLayer, HostnameSpec, HostnameStatus, NodeAddress, PlatformConfig};
-use crate::resources::runtime::PlatformMetadata;
 
 /// What the platform says of the network: in a container the network is given, and only the name is worth telling.
 pub fn platform_config(metadata: One<PlatformMetadata>) -> Outputs<PlatformConfig> {

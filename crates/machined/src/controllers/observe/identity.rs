@@ -4,9 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use node_resources::cluster::Identity;
 use resource::{Context, Outcome, Outputs, Reconcile};
-
-use crate::resources::cluster::Identity;
 
 /// The identity's file in the state folder.
 const FILE: &str = "node-identity.yaml";

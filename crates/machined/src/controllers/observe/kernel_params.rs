@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use config::view;
+use node_resources::config::MachineConfig;
+use node_resources::keelson::HostCapability;
+use node_resources::runtime::{KernelParamDefaultSpec, KernelParamSpec, KernelParamStatus};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::keelson::HostCapability;
-use crate::resources::runtime::{KernelParamDefaultSpec, KernelParamSpec, KernelParamStatus};
 
 /// On every machine.
 const EVERYWHERE: &[(&str, &str)] = &[
@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn the_defaults_of_a_container_are_those_of_the_wire_samples() {
-        let sample = include_str!("../../resources/samples/KernelParamDefaultSpecs.runtime.talos.dev.yaml");
+        let sample =
+            include_str!("../../../../node-resources/src/samples/KernelParamDefaultSpecs.runtime.talos.dev.yaml");
         let sample: Vec<&str> = sample
             .lines()
             .filter_map(|line| line.strip_prefix("    id: "))

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use node_resources::network::{Duplex, HardwareAddress, LinkFlags, LinkStatus, LinkType, OperationalState, Port};
+use node_resources::types::HardwareAddr;
 use resource::{All, Context, Outcome, Outputs, Reconcile};
 use sys::net::{Change, Link};
 
 use super::LOOK_AGAIN;
 use super::network::Network;
-use crate::resources::network::{Duplex, HardwareAddress, LinkFlags, LinkStatus, LinkType, OperationalState, Port};
-use crate::resources::types::HardwareAddr;
 
 /// Reports links.
 pub struct Links {

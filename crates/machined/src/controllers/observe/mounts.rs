@@ -1,10 +1,10 @@
 //! The node's mounts.
 
+use node_resources::runtime::MountStatus;
 use resource::{Context, Outcome, Outputs, Reconcile};
 use sys::mount::MountInfo;
 
 use super::LOOK_AGAIN;
-use crate::resources::runtime::MountStatus;
 
 /// Below these, mounts are of pods, containers and services: they come and go with them, and are listed there.
 const OTHERS: [&str; 6] = [

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use node_resources::perf::{CPUStat, CPUStats, MemoryStats};
 use resource::{Context, Outcome, Outputs, Reconcile};
-
-use crate::resources::perf::{CPUStat, CPUStats, MemoryStats};
 
 /// How often. Every look is a change in the store, so not often.
 const PERIOD: Duration = Duration::from_secs(30);

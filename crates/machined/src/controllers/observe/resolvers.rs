@@ -4,15 +4,15 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
 use config::view;
+use node_resources::config::MachineConfig;
+use node_resources::keelson::FileSpec;
+use node_resources::network::{ConfigLayer, DNSResolveCache, HostnameSpec, ResolverSpec, ResolverStatus};
 use resource::{All, One, Outputs};
 
 use crate::controllers::files::file;
 use crate::controllers::host_dns;
 use crate::kubernetes::kubelet::POD_RESOLV_CONF;
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::keelson::FileSpec;
-use crate::resources::network::{ConfigLayer, DNSResolveCache, HostnameSpec, ResolverSpec, ResolverStatus};
 
 /// Asked when nobody names another.
 pub const DEFAULT: [IpAddr; 2] = [

@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
+use node_resources::network::{
+    Family, RouteFlags, RouteProtocol, RouteStatus, RouteType, RoutingRuleAction, RoutingRuleStatus, RoutingTable,
+    Scope,
+};
 use resource::types::Prefix;
 use resource::{Context, Outcome, Outputs, Reconcile};
 use sys::net::{Change, Link, Route, Rule};
 
 use super::LOOK_AGAIN;
 use super::network::{Network, name_of};
-use crate::resources::network::{
-    Family, RouteFlags, RouteProtocol, RouteStatus, RouteType, RoutingRuleAction, RoutingRuleStatus, RoutingTable,
-    Scope,
-};
 
 /// `RTM_F_CLONED`: made by the kernel for one destination from another route (rtnetlink(7)).
 const CLONED: u32 = 0x200;

@@ -1,9 +1,8 @@
 //! How far the network is.
 
+use node_resources::files::EtcFileStatus;
+use node_resources::network::{HostnameStatus, NetworkStatus, NodeAddress, RouteStatus, RouteType, RoutingTable};
 use resource::{All, One, Outputs};
-
-use crate::resources::files::EtcFileStatus;
-use crate::resources::network::{HostnameStatus, NetworkStatus, NodeAddress, RouteStatus, RouteType, RoutingTable};
 
 /// The files of names that programs need.
 const FILES: [&str; 2] = ["hosts", "resolv.conf"];

@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
+use node_resources::keelson::{FileSpec, HostCapability};
+use node_resources::network::{AddressStatus, HostnameStatus, LinkStatus, NetworkStatus, ResolverStatus, RouteStatus};
+use node_resources::perf::MemoryStats;
+use node_resources::runtime::{KernelParamStatus, MountStatus, PlatformMetadata};
+use node_resources::v1alpha1::TimeStatus;
 use resource::{Spec, Store};
 use sys::net::{Namespace, Netlink};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::resources::keelson::{FileSpec, HostCapability};
-use crate::resources::network::{
-    AddressStatus, HostnameStatus, LinkStatus, NetworkStatus, ResolverStatus, RouteStatus,
-};
-use crate::resources::perf::MemoryStats;
-use crate::resources::runtime::{KernelParamStatus, MountStatus, PlatformMetadata};
-use crate::resources::v1alpha1::TimeStatus;
 
 /// A machine in a folder, called `box`.
 fn world(root: &Path) -> World {

@@ -1,13 +1,13 @@
 //! The clock. In a container it is the host's: nothing is set, and time counts as right.
 
 use config::view;
+use node_resources::config::MachineConfig;
+use node_resources::keelson::HostCapability;
+use node_resources::network::{ConfigLayer, TimeServerSpec, TimeServerStatus};
+use node_resources::v1alpha1::TimeStatus;
 use resource::{One, Outputs};
 
 use crate::machine_config::parsed;
-use crate::resources::config::MachineConfig;
-use crate::resources::keelson::HostCapability;
-use crate::resources::network::{ConfigLayer, TimeServerSpec, TimeServerStatus};
-use crate::resources::v1alpha1::TimeStatus;
 
 /// Asked when nobody names another; the configuration's view has the same default.
 const DEFAULT: &str = "time.cloudflare.com";

@@ -5,6 +5,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use api::proto::machine as proto;
 use api::reply::Reply;
+use node_resources::etcd::EtcdSpec;
+use node_resources::keelson::EtcdLaunch;
+use node_resources::service_spec::{Cgroup, Mount, ServiceSpec};
 use tonic::Status;
 
 use super::{Turns, control_plane, snapshot};
@@ -13,9 +16,6 @@ use crate::controllers::services::ETCD_USER;
 use crate::kubernetes::etcd::{DATA, PEER_PORT, url};
 use crate::kubernetes::version::Version;
 use crate::node::Node;
-use crate::resources::etcd::EtcdSpec;
-use crate::resources::keelson::EtcdLaunch;
-use crate::services::spec::{Cgroup, Mount, ServiceSpec};
 
 /// Where a member's data is made from a snapshot, beside its final place.
 const WORK: &str = "/var/lib/etcd.recovery";

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api::proto::machine as proto;
 use api::reply::Reply;
+use node_resources::keelson::EtcdLaunch;
 use tonic::Status;
 
 use super::{Turns, client, client_of, refused};
@@ -14,7 +15,6 @@ use crate::clients::etcd::{Etcd, Member};
 use crate::controllers::etcd::{BOOTSTRAP, LEFT, data_exists};
 use crate::kubernetes::etcd::DATA;
 use crate::node::Node;
-use crate::resources::keelson::EtcdLaunch;
 use crate::services::status::State;
 
 /// How long etcd may call the cluster unhealthy before that is its answer. It refuses to change the membership until

@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use api::proto::machine as proto;
 use api::reply::Reply;
+use node_resources::config::{MachineKind, MachineType};
+use node_resources::secrets::{EtcdRootSecrets, EtcdSecrets};
 use tonic::{Code, Status};
 
 use crate::clients::etcd::Etcd;
 use crate::node::Node;
-use crate::resources::config::{MachineKind, MachineType};
-use crate::resources::secrets::{EtcdRootSecrets, EtcdSecrets};
 
 /// What can be done by one caller at a time.
 #[derive(Debug, Default)]

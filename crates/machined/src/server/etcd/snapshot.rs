@@ -8,6 +8,7 @@ use api::proto::machine as proto;
 use api::reply::Reply;
 use etcd_snapshot::{Checksum, Description, Snapshot};
 use futures::StreamExt as _;
+use node_resources::secrets::KubernetesRootSecrets;
 use tokio::io::AsyncWriteExt as _;
 use tonic::codegen::BoxStream;
 use tonic::{Response, Status, Streaming};
@@ -16,7 +17,6 @@ use super::{Turns, credentials, refused};
 use crate::clients::etcd::Etcd;
 use crate::controllers::services::ETCD_USER;
 use crate::node::Node;
-use crate::resources::secrets::KubernetesRootSecrets;
 
 /// Where an uploaded snapshot waits for the bootstrap (a path of the interface).
 pub const UPLOADED: &str = "/var/lib/etcd.snapshot";
