@@ -131,7 +131,15 @@ fn a_registry_is_asked_with_the_credentials_of_the_configuration(c: &Cluster) ->
         "machine:\n  registries:\n    mirrors:\n      e2e.example: {{endpoints: [\"http://{host}\"], skipFallback: \
          true}}\n    config:\n      \"{host}\":\n        auth: {{username: keel, password: son}}\n"
     );
-    with_patch(c, worker(), &patch, || {
+    asks_with_credentials(c, &patch, &brought)?;
+    // containerd gets them in another way where images are verified.
+    let rules =
+        "---\napiVersion: v1alpha1\nkind: ImageVerificationConfig\nrules: [{image: e2e.example/*, skip: true}]\n";
+    asks_with_credentials(c, &(patch + rules), &brought)
+}
+
+fn asks_with_credentials(c: &Cluster, patch: &str, brought: &Mutex<Vec<String>>) -> Result<()> {
+    with_patch(c, worker(), patch, || {
         // The node's own puller and containerd's, as the kubelet uses it.
         for namespace in ["system", "cri"] {
             if let Ok(mut brought) = brought.lock() {

@@ -22,6 +22,7 @@ mod files;
 mod firewall;
 mod five;
 mod high_availability;
+mod images;
 mod kubernetes;
 mod live;
 mod local;
@@ -126,6 +127,7 @@ fn shared(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         effects::tests(),
         live::tests(),
         upstream::tests(),
+        images::tests(),
         firewall::tests(),
         renewal::tests(),
         roles::tests(),
