@@ -97,7 +97,8 @@ impl Group {
         Ok(())
     }
 
-    /// Version 2: a controller works in a group once every group above lets it.
+    /// Version 2: a controller works in a group once every group above lets it. A group with processes must not be told
+    /// to: it would count threads from then on, and no group below could take a process.
     fn enable_controllers(&self) -> Result<()> {
         let Some(root) = &self.layout.unified else {
             return Ok(());
@@ -105,9 +106,16 @@ impl Group {
         let mut folder = root.clone();
         for part in self.path.components() {
             let file = folder.join("cgroup.subtree_control");
-            let available = std::fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+            let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+            // The root of all has no type; it alone may have both processes and groups below.
+            let busy = !read("cgroup.type").is_empty() && !read("cgroup.procs").is_empty();
+            let available = if busy {
+                String::new()
+            } else {
+                read("cgroup.controllers")
+            };
             for controller in available.split_ascii_whitespace() {
-                // A controller the kernel will not give (threaded groups, processes inside) leaves its limits unset,
+                // A controller the kernel will not give leaves its limits unset,
                 // which `set` reports.
                 let _ = std::fs::write(&file, format!("+{controller}"));
             }
@@ -237,4 +245,32 @@ pub(super) fn folders_in(folder: &Path) -> Vec<PathBuf> {
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     folders.map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cgroup::Version;
+
+    #[test]
+    fn in_version_2_a_group_with_processes_is_not_told_to_share_controllers() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |name: &str| root.path().join(name);
+        let layout = Layout {
+            version: Version::V2,
+            unified: Some(root.path().to_owned()),
+            controllers: BTreeMap::new(),
+        };
+        std::fs::write(file("cgroup.controllers"), "cpu\n").unwrap();
+        std::fs::write(file("cgroup.type"), "domain\n").unwrap();
+        std::fs::write(file("cgroup.procs"), "1\n").unwrap();
+        layout.group("/init").create().unwrap();
+        assert!(!file("cgroup.subtree_control").exists());
+        // The process has left.
+        std::fs::write(file("cgroup.procs"), "").unwrap();
+        layout.group("/system").create().unwrap();
+        assert_eq!(std::fs::read_to_string(file("cgroup.subtree_control")).unwrap(), "+cpu");
+    }
 }
