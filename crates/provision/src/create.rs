@@ -52,6 +52,7 @@ async fn native(plan: &Plan, names: &Names, image: &Path, progress: Progress<'_>
     progress(Event::Step(format!("making the network {}", options.subnet)));
     host::enable_forwarding(progress)?;
     host::raise_inotify(progress);
+    host::filter_bridges(progress).await;
     {
         // Two commands must not find the same network free.
         let _lock = lock(&options.state_dir, "the networks of clusters").await?;

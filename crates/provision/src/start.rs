@@ -113,6 +113,7 @@ async fn make_network(names: &Names, state: &ClusterState, state_dir: &Path, pro
     progress(Event::Step(format!("making the network {}", state.subnet)));
     host::enable_forwarding(progress)?;
     host::raise_inotify(progress);
+    host::filter_bridges(progress).await;
     network::make(&net, names, state.subnet, state.mtu, state_dir).await?;
     firewall::open(names, state.subnet, progress).await
 }

@@ -40,6 +40,7 @@ pub(crate) async fn create(plan: &Plan, names: &Names, docker: &DockerOptions, p
 
     progress(Event::Step(format!("making the network {}", options.subnet)));
     host::raise_inotify(progress);
+    host::filter_bridges(progress).await;
     let net = Netlink::open()?;
     {
         // Two commands must not find the same network free.
