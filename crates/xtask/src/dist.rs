@@ -150,16 +150,23 @@ pub fn go_programs(ui: &Ui, components: &[String]) -> Result<BTreeMap<String, Pa
 }
 
 fn build_programs(ui: &Ui, target: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    ui.step("machined, keelctl and the programs in images", || {
-        // The programs in images by themselves: what is built together shares features of its dependencies, and then
-        // the bytes of a program depend on its company.
-        compile(&["machined", "keelctl"], target)?;
-        compile(&["guest"], target)?;
-        Ok(((), Some(String::new())))
-    })?;
-    ui.step("the discovery service", || {
-        host::quiet(&mut reproducible_build(SERVICE_PROFILE, &[SERVICE_CRATE], target)?)?;
-        Ok(((), Some(String::new())))
+    // Side by side: minutes of the first build have work for one core only.
+    std::thread::scope(|scope| {
+        let service = scope.spawn(|| {
+            ui.step("the discovery service", || {
+                host::quiet(&mut reproducible_build(SERVICE_PROFILE, &[SERVICE_CRATE], target)?)?;
+                Ok(((), Some(String::new())))
+            })
+        });
+        let programs = ui.step("machined, keelctl and the programs in images", || {
+            // The programs in images by themselves: what is built together shares features of its dependencies, and
+            // then the bytes of a program depend on its company.
+            compile(&["machined", "keelctl"], target)?;
+            compile(&["guest"], target)?;
+            Ok(((), Some(String::new())))
+        });
+        let service = service.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        programs.and(service)
     })?;
     let mut programs = make::find_programs(&release(target))?;
     let service = built(target, SERVICE_PROFILE).join(image::dist::DISCOVERY);
@@ -206,13 +213,16 @@ fn release_build(crates: &[&str], target: &Path) -> Result<Command> {
 
 fn reproducible_build(profile: &str, crates: &[&str], target: &Path) -> Result<Command> {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
+    // The path of the checkout is not among them: cargo names the files of a workspace relative to it, and with it a
+    // checkout elsewhere would compile everything again.
     let flags = [
         "-Ctarget-feature=+crt-static".to_owned(),
         format!(
             "--remap-path-prefix={}=/cargo",
             home.context("neither CARGO_HOME nor HOME is set")?
         ),
-        format!("--remap-path-prefix={}=/keelson", paths::repository().display()),
+        // What build scripts generate is there.
+        format!("--remap-path-prefix={}=/target", target.display()),
     ];
     let mut cargo = host::cargo();
     cargo.args(["build", "--profile", profile, "--locked", "--target", TARGET]);
