@@ -276,6 +276,11 @@ impl Parts {
     pub fn program(&self, name: &str) -> Option<&PathBuf> {
         self.programs.files.get(name)
     }
+
+    /// All our programs, by name.
+    pub fn programs(&self) -> impl Iterator<Item = (&String, &PathBuf)> {
+        self.programs.files.iter()
+    }
 }
 
 fn step<T>(

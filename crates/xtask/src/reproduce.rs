@@ -5,7 +5,7 @@
 //! would take as long as the first build.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -20,12 +20,23 @@ const MEASUREMENTS: &str = "bench.json";
 const GO_COMPONENT: &str = "runc";
 const CRATE: &str = "guest";
 const PROGRAMS: [&str; 3] = ["pause", "flannel", "cp"];
+/// Holds the digest of the products that came out the same last, in the cache.
+const RECORD: &str = "verified";
 
-/// Fails with the names of what came out differently. Our programs are compared if they were `compiled` here.
+/// Fails with the names of what came out differently. Our programs are compared if they were `compiled` here. Products
+/// that have come out the same already are not made once more.
 pub fn run(ui: &Ui, parts: &Parts, out: &Path, compiled: bool) -> Result<()> {
-    let work = crate::paths::cache()?.join("verify");
+    let cache = crate::paths::cache()?;
+    let (work, record) = (cache.join("verify"), cache.join(RECORD));
     let _ = std::fs::remove_dir_all(&work);
     let result = ui.step("the same again, from nothing", || {
+        let mark = mark(out, compiled)?;
+        if std::fs::read_to_string(&record).is_ok_and(|last| last == mark) {
+            return Ok(((), None));
+        }
+        if compiled {
+            names_no_place(parts.programs(), &[&cache, &crate::paths::repository()])?;
+        }
         let mut different = products(out, &work)?;
         different.extend(go_component(parts, &work)?);
         if compiled {
@@ -38,12 +49,48 @@ pub fn run(ui: &Ui, parts: &Parts, out: &Path, compiled: bool) -> Result<()> {
                 work.display()
             );
         }
+        std::fs::write(&record, &mark).with_context(|| format!("write {}", record.display()))?;
         Ok(((), Some("byte-identical".to_owned())))
     });
     if result.is_ok() {
         let _ = std::fs::remove_dir_all(&work);
     }
     result
+}
+
+/// What tells these products from all others: the digests of them all, and whether our programs are looked at.
+fn mark(out: &Path, compiled: bool) -> Result<String> {
+    let mut all = format!("compiled {compiled}\n");
+    for name in compared(out)? {
+        let path = out.join(&name);
+        let (digest, _) = Digest::of_file(&path).with_context(|| format!("read {}", path.display()))?;
+        all.push_str(&format!("{digest} {name}\n"));
+    }
+    Ok(Digest::of(all.as_bytes()).to_string())
+}
+
+/// Every product, by relative path.
+fn compared(out: &Path) -> Result<Vec<String>> {
+    let mut names = files(out)?;
+    names.retain(|name| name != MEASUREMENTS);
+    Ok(names)
+}
+
+/// Fails if one of our programs names a folder of this machine: elsewhere it would name another.
+fn names_no_place<'a>(programs: impl Iterator<Item = (&'a String, &'a PathBuf)>, folders: &[&Path]) -> Result<()> {
+    for (name, path) in programs {
+        let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        for folder in folders {
+            if memchr::memmem::find(&bytes, folder.as_os_str().as_encoded_bytes()).is_some() {
+                bail!(
+                    "not reproducible: the program {name} ({}) names {}",
+                    path.display(),
+                    folder.display()
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 fn products(out: &Path, work: &Path) -> Result<Vec<String>> {
@@ -65,7 +112,7 @@ fn products(out: &Path, work: &Path) -> Result<Vec<String>> {
     keelctl.arg("--cache").arg(&cache).arg("--output").arg(&again);
     host::quiet(&mut keelctl)?;
     let mut names: BTreeSet<String> = files(&again)?.into_iter().collect();
-    names.extend(files(out)?.into_iter().filter(|name| name != MEASUREMENTS));
+    names.extend(compared(out)?);
     let mut different = Vec::new();
     for name in names {
         if !same(&out.join(&name), &again.join(&name)).unwrap_or(false) {
@@ -126,4 +173,41 @@ fn programs(parts: &Parts, work: &Path) -> Result<Vec<String>> {
 fn same(one: &Path, two: &Path) -> Result<bool> {
     let digest = |path: &Path| Digest::of_file(path).with_context(|| format!("read {}", path.display()));
     Ok(digest(one)?.0 == digest(two)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_names_a_folder_of_this_machine_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, path) = ("machined".to_owned(), folder.path().join("machined"));
+        let check = |content: &str| {
+            std::fs::write(&path, content).unwrap();
+            names_no_place(std::iter::once((&name, &path)), &[Path::new("/home/me/keelson")])
+        };
+        check("\0/cargo/registry/src/a.rs\0").unwrap();
+        let refusal = check("\0/home/me/keelson/crates/a.rs\0").unwrap_err().to_string();
+        assert!(
+            refusal.contains("machined") && refusal.contains("/home/me/keelson"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn products_have_the_mark_of_their_names_and_contents() {
+        let out = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| std::fs::write(out.path().join(name), content).unwrap();
+        write("keelctl", "one");
+        let first = mark(out.path(), true).unwrap();
+        write(MEASUREMENTS, "{}");
+        assert_eq!(mark(out.path(), true).unwrap(), first);
+        assert_ne!(mark(out.path(), false).unwrap(), first);
+        write("keelctl", "two");
+        let second = mark(out.path(), true).unwrap();
+        assert_ne!(second, first);
+        write("kubectl", "");
+        assert_ne!(mark(out.path(), true).unwrap(), second);
+    }
 }
