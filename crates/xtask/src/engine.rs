@@ -23,7 +23,10 @@ const FOLDERS: [&str; 2] = ["usr/bin", "usr/sbin"];
 /// `engine`: prepares it and says how tests find it.
 pub fn run(ui: &Ui) -> Result<()> {
     let folder = programs(ui, &crate::paths::cache()?)?;
-    ui.say(&format!("for `cargo test -p e2e`: {VARIABLE}={}", folder.display()));
+    ui.say(&format!(
+        "for `cargo test --workspace --test e2e`: {VARIABLE}={}",
+        folder.display()
+    ));
     Ok(())
 }
 

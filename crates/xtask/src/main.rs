@@ -28,7 +28,7 @@ cargo xtask COMMAND
   dist    build everything into dist/
   test    everything needed, then all tests, unit to end-to-end
   engine  the Docker engine that end-to-end tests start, for running them by hand
-  vm      the virtual machine that `cargo test -p e2e -- vm` boots
+  vm      the virtual machine that `cargo test --workspace --test e2e -- vm` boots
   lint    formatting, clippy, licences, sources and known vulnerabilities of crates
   fuzz    [TARGET…] everything that reads formats from outside, under a fuzzer
   bench   measurements: [cluster|client|discovery|ha|all], or soak; prints a table and writes dist/bench.json

@@ -25,7 +25,7 @@ const SHELL: &str = "busybox-static";
 pub fn run(ui: &Ui) -> Result<()> {
     let folder = parts(ui, &crate::paths::cache()?)?;
     ui.say(&format!(
-        "for `cargo test -p e2e -- vm`: {VARIABLE}={}",
+        "for `cargo test --workspace --test e2e -- vm`: {VARIABLE}={}",
         folder.display()
     ));
     Ok(())

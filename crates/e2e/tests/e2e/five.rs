@@ -1,5 +1,5 @@
 //! Five control planes. They take more than a machine with two cores can start in the time that every run may take, so
-//! this is not part of a run without a filter: `cargo test -p e2e -- five`.
+//! this is not part of a run without a filter: `cargo test --workspace --test e2e -- five`.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The end-to-end tests: one real cluster, made and driven by the built programs as a user would.
 //!
-//! `cargo test -p e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between commas;
-//! `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has ([`five`], [`vm`])
-//! run only when a filter names them.
+//! `cargo test --workspace --test e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between
+//! commas; `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has ([`five`],
+//! [`vm`]) run only when a filter names them.
 
 mod authorities;
 mod changes;
@@ -48,7 +48,7 @@ use e2e::run::{Summary, all, any};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Half {
     Both,
-    /// The tests without a cluster, and those that share one.
+    /// The tests without a cluster, those that share one, and those of nodes in Docker.
     Shared,
     /// The tests that make clusters of their own kind.
     Own,
@@ -100,6 +100,7 @@ fn run(half: Half, filter: Option<&str>, summary: &mut Summary) -> anyhow::Resul
         // Not by both at once.
         e2e::site::clean_up_after_killed_runs()?;
         shared(filter, summary)?;
+        nodes_in_docker(filter, summary)?;
     }
     if half != Half::Shared {
         own(filter, summary)?;
@@ -149,7 +150,8 @@ fn shared(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
+/// Nodes in Docker, which share a cluster of their own.
+fn nodes_in_docker(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     let containers = docker::tests();
     if any(&containers, filter, summary) {
         let troubles = summary.troubles();
@@ -160,6 +162,10 @@ fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
         }
         cluster.destroy()?;
     }
+    Ok(())
+}
+
+fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     all(&(), &local::tests(), filter, summary);
     all(&(), &maintenance::tests(), filter, summary);
     all(&(), &scarcity::tests(), filter, summary);

@@ -1,6 +1,6 @@
 //! What many machines do not have, or must not be done to, in a virtual machine: control groups of version 2, and a clock
 //! that is set. It is emulated, so everything takes minutes of processor time; this is not part of a run without a
-//! filter: `cargo test -p e2e -- vm`.
+//! filter: `cargo test --workspace --test e2e -- vm`.
 
 mod clock;
 mod groups;
