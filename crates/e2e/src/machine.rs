@@ -4,7 +4,7 @@
 //! It is emulated (no KVM is needed), has one disk with the built distribution, no network, and a shell behind a socket.
 //! While it works, its time is counted in instructions: one takes a nanosecond, however long the host takes for it. On a
 //! host that is slow or busy everything takes longer, and nothing in the machine notices, so nothing there runs out of
-//! time.
+//! time. While it waits, its time jumps to when it goes on.
 
 use std::cell::RefCell;
 use std::io::{ErrorKind, Read, Write};
@@ -198,7 +198,7 @@ fn succeed(command: &mut Command) -> Result<()> {
 fn emulator(kernel: &Path, disk: &Path, socket: &Path, console: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
-    command.args(["-accel", "tcg", "-icount", "shift=0", "-cpu", "max", "-m", MEMORY]);
+    command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max", "-m", MEMORY]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command.arg("-kernel").arg(kernel);
     // Both are in the kernel, so it needs no other system to find its disk: NVMe and ext4.

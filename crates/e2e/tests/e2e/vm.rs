@@ -80,11 +80,13 @@ impl Vm {
         eventually(&format!("the pod {name} to be taken"), PATIENCE, || {
             self.sh(&format!("echo '{manifest}' | kubectl apply -f -"))
         })?;
-        self.kubectl(&format!(
-            "wait --for=condition=Ready pod/{name} --timeout={}s",
-            PATIENCE.as_secs()
-        ))
-        .map(drop)
+        eventually(&format!("the pod {name} to be ready"), PATIENCE, || {
+            let ready = self.kubectl(&format!("wait --for=condition=Ready pod/{name} --timeout=10s"));
+            ready.map(drop).with_context(|| {
+                let events = self.kubectl(&format!("events --for=pod/{name}")).unwrap_or_default();
+                format!("what happened to it:\n{events}")
+            })
+        })
     }
 
     /// The seconds since it was switched on.

@@ -100,7 +100,8 @@ fn in_a_vm_services_and_pods_are_bounded_by_control_groups_of_version_2(vm: &Vm)
     let processors = vm.group_file("vm-controlplane-1/cpu.max")?;
     ensure!(processors == "200000 100000", "the node's processors: {processors}");
 
-    vm.pod("bounded", "limits: {memory: 64Mi, cpu: 500m}")?;
+    // No more than fits beside a control plane on one processor.
+    vm.pod("bounded", "limits: {memory: 64Mi, cpu: 50m}")?;
     let pods = vm.list("pods --field-selector metadata.name=bounded")?;
     let uid = pods
         .first()
@@ -112,7 +113,7 @@ fn in_a_vm_services_and_pods_are_bounded_by_control_groups_of_version_2(vm: &Vm)
         "the pod has another bound"
     );
     let processors = vm.group_file(&format!("kubepods/pod{uid}/cpu.max"))?;
-    ensure!(processors == "50000 100000", "the pod's processors: {processors}");
+    ensure!(processors == "5000 100000", "the pod's processors: {processors}");
     Ok(())
 }
 
