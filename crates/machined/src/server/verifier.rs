@@ -10,7 +10,8 @@ use api::proto::machine as proto;
 use image::pull::{Auth, Puller};
 use image::reference::ImageRef;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::node::Node;
@@ -20,6 +21,9 @@ use crate::verifier::{Answer, MAX, Question, SOCKET};
 const WITHIN: Duration = Duration::from_secs(50);
 /// How long who connects may take to ask.
 const QUESTION: Duration = Duration::from_secs(5);
+/// Images judged at once; who asks for more waits to be heard, and does not pull if that takes too long. containerd asks
+/// once for each pull, and a node has a few at a time.
+const AT_ONCE: usize = 32;
 
 /// Answers until the node ends.
 ///
@@ -27,26 +31,44 @@ const QUESTION: Duration = Duration::from_secs(5);
 /// The socket cannot be made.
 pub async fn serve(node: Node) -> anyhow::Result<()> {
     let listener = super::listen(Path::new(SOCKET), 0o600)?;
+    let cancel = node.cancel.clone();
+    let answering = each(&listener, AT_ONCE, move |stream| {
+        let node = node.clone();
+        async move { answer(&node, stream).await }
+    });
+    tokio::select! {
+        () = answering => {}
+        () = cancel.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Answers everybody who connects, so many at once, until dropped.
+async fn each<A>(listener: &UnixListener, at_once: usize, answer: impl Fn(UnixStream) -> A)
+where
+    A: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(at_once));
     loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = node.cancel.cancelled() => return Ok(()),
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
         };
-        match stream {
-            Ok((stream, _)) => {
-                let node = node.clone();
-                tokio::spawn(async move {
-                    // Who hears no answer does not pull.
-                    if let Err(error) = answer(&node, stream).await {
-                        tracing::info!("judging an image for containerd: {error:#}");
-                    }
-                });
-            }
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "judging images for containerd: a connection was lost");
                 tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
             }
-        }
+        };
+        let answering = answer(stream);
+        tokio::spawn(async move {
+            let _slot = slot;
+            // Who hears no answer does not pull.
+            if let Err(error) = answering.await {
+                tracing::info!("judging an image for containerd: {error:#}");
+            }
+        });
     }
 }
 
@@ -144,4 +166,55 @@ fn with_credentials(puller: Arc<Puller>, credentials: Option<&proto::ImageServic
     };
     puller.authorize(&given.host, &auth);
     Arc::new(puller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn no_more_are_answered_at_once_than_there_are_slots_and_all_are_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (began, mut beginnings) = mpsc::unbounded_channel();
+        let (gate, running) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (held, counted) = (gate.clone(), running.clone());
+        let server = tokio::spawn(async move {
+            let answer = |mut stream: UnixStream| {
+                let (began, held, counted) = (began.clone(), held.clone(), counted.clone());
+                async move {
+                    began.send(counted.fetch_add(1, Ordering::SeqCst) + 1)?;
+                    held.acquire().await?.forget();
+                    counted.fetch_sub(1, Ordering::SeqCst);
+                    Ok(stream.write_all(b"yes").await?)
+                }
+            };
+            each(&listener, 2, answer).await;
+        });
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            clients.push(UnixStream::connect(&socket).await.unwrap());
+        }
+        for _ in 0..2 {
+            beginnings.recv().await.unwrap();
+        }
+        // A third would have begun by now.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(running.load(Ordering::SeqCst), 2);
+        gate.add_permits(5);
+        for mut client in clients {
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer, "yes");
+        }
+        server.abort();
+        while let Ok(at_once) = beginnings.try_recv() {
+            assert!(at_once <= 2, "{at_once}");
+        }
+    }
 }
