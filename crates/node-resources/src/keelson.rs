@@ -3,6 +3,8 @@
 use resource::{Message, Resource};
 use serde::{Deserialize, Serialize};
 
+use crate::security::ImageVerificationRule;
+
 /// A file the node keeps: desired contents, written by one effect whoever derives it. Its id is its path.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
 #[serde(rename_all = "camelCase", default)]
@@ -57,6 +59,17 @@ pub struct HostCapability {
     /// The init process' own `oom_score_adj`, which is the lowest there is where it cannot be lowered.
     #[field(5)]
     pub oom_score: i32,
+}
+
+/// The rules about images, as one value: resources of their own are written one after another, and who judges images must
+/// never see some of them only.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(type = "ImagePolicies.security.keelson.dev", namespace = "security")]
+pub struct ImagePolicy {
+    /// In the order in which they are tried. None: every image may come.
+    #[field(1)]
+    pub rules: Vec<ImageVerificationRule>,
 }
 
 /// Where the node is in the life of its etcd member.

@@ -125,6 +125,7 @@ fn machine(graph: Graph, world: &World) -> Graph {
         .reconcile("network.NfTablesChainController", firewall::Chains::default())
         .derive("network.OperatorVIPConfigController", virtual_address::operators)
         .reconcile("network.OperatorSpecController", virtual_address::Elections::default())
+        .derive("security.ImagePolicyController", image_rules::policy)
         .derive("security.ImageVerificationConfigController", image_rules::rules)
         .derive("cri.RegistriesConfigController", registries::resource)
         .derive("cri.RegistryFilesController", registries::files)

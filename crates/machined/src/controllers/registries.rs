@@ -9,12 +9,13 @@ use image::pull::{Auth, Endpoint, Puller, Source};
 use node_resources::config::MachineConfig;
 use node_resources::cri::{RegistryAuthConfig, RegistryConfig, RegistryEndpointConfig, RegistryMirrorConfig};
 use node_resources::files::EtcFileStatus;
-use node_resources::keelson::{FileSpec, HostCapability};
+use node_resources::keelson::{FileSpec, HostCapability, ImagePolicy};
 use resource::{All, Context, One, Outcome, Outputs, Reconcile};
 use tokio::sync::watch;
 
 use super::containerd::{self, Machine};
 use super::files::file;
+use super::image_rules;
 use super::trust::Distribution;
 use crate::machine_config::parsed;
 
@@ -55,7 +56,11 @@ pub fn resource(config: One<MachineConfig>) -> anyhow::Result<Outputs<RegistryCo
 }
 
 /// containerd's files.
-pub fn files(config: One<MachineConfig>, host: One<HostCapability>) -> anyhow::Result<Outputs<FileSpec>> {
+pub fn files(
+    config: One<MachineConfig>,
+    policy: One<ImagePolicy>,
+    host: One<HostCapability>,
+) -> anyhow::Result<Outputs<FileSpec>> {
     let config = parsed(&config)?;
     let registries = config::view::registries(&config);
     let machine = Machine {
@@ -65,7 +70,7 @@ pub fn files(config: One<MachineConfig>, host: One<HostCapability>) -> anyhow::R
     let mut add = |path: String, contents: String| files.insert(path, file("containerd", contents, 0o600, 0));
     let own = containerd::config(machine, config::images::PAUSE, &registries);
     // Only where there are rules: it costs a process per pull, and compressed layers are kept.
-    let verifying = !config::view::image_rules(&config).is_empty();
+    let verifying = !policy.rules.is_empty();
     let parts: Vec<(String, String)> = config::view::machine_files(&config)
         .into_iter()
         .filter(|file| containerd::is_customization(&file.path))
@@ -126,13 +131,14 @@ pub struct NodePuller {
 }
 
 impl Reconcile for NodePuller {
-    // A resolver is made of the files of names, so another is made when they change.
-    type Inputs = (One<MachineConfig>, All<EtcFileStatus>);
+    // There is no puller before the rules are known. A resolver is made of the files of names, so another is made when
+    // they change.
+    type Inputs = (One<MachineConfig>, One<ImagePolicy>, All<EtcFileStatus>);
     type Outputs = ();
 
-    async fn reconcile(&mut self, (config, _): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<()>> {
+    async fn reconcile(&mut self, (config, policy, _): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<()>> {
         let config = parsed(&config)?;
-        let policy = image_trust::Policy::new(&config::view::image_rules(&config));
+        let policy = image_rules::judge(&policy);
         let registries = config::view::registries(&config);
         let made = self
             .distribution
@@ -238,11 +244,9 @@ machine:
 ";
 
     fn rendered(config: &str) -> Outputs<FileSpec> {
-        files(
-            One::from(MachineConfig(config.to_owned())),
-            One::from(HostCapability::default()),
-        )
-        .unwrap()
+        let config = || One::from(MachineConfig(config.to_owned()));
+        let policy = image_rules::policy(config()).unwrap().get("rules").unwrap().clone();
+        files(config(), One::from(policy), One::from(HostCapability::default())).unwrap()
     }
 
     #[test]
