@@ -29,9 +29,12 @@ const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 /// before, and would do it again.
 const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
-/// Keeps the kubelet's credentials those of the cluster's authority and of the time, and asks the cluster whether a kubelet with the
-/// bootstrap token may ask for a certificate. A kubelet that is refused waits longer and longer before it asks again, so
-/// one that starts before the cluster knows the token joins many seconds after it could.
+/// Says when the kubelet can start: it has credentials that are good, or the cluster takes its bootstrap token.
+///
+/// - Credentials are good if the cluster's authority issued them and they have not run out. Others are removed, so that
+///   the kubelet asks for new ones. If only the authorities to trust are other ones, those are replaced.
+/// - A kubelet whose token is refused waits longer and longer before it asks again, and would join long after it could.
+///   So the cluster is asked here first, as often as [`RETRY`] says.
 pub struct Join {
     credentials: Credentials,
     client: Option<(KubeletSecrets, Client)>,
