@@ -37,6 +37,13 @@ pub struct Node<A: Args> {
     pub args: A,
 }
 
+/// A command without arguments of its own.
+#[derive(Debug, Args)]
+pub struct Nothing {}
+
+/// A command without arguments of its own that talks to nodes.
+pub type Plain = Node<Nothing>;
+
 /// How a configuration is to be applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::cli::common::ClientFlags;
-use crate::cli::node::Follow;
+use crate::cli::lifecycle::Follow;
 use crate::commands::conformance::Mode;
 use crate::output::age::parse_duration;
 

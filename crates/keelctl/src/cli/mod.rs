@@ -1,14 +1,21 @@
 //! The command line as types. Names, flags and defaults are those of `talosctl` v1.13, so that scripts keep working;
 //! what is ours is marked so in its help.
+//!
+//! [`Command`] has every command, and its variant says where the flags are. Commands of one kind share a file: what asks
+//! nodes in [`observe`], what changes their configuration in [`config`], what starts and stops in [`lifecycle`], images in
+//! [`image`].
 
 pub mod cluster;
 pub mod common;
+pub mod config;
 pub mod etcd;
 pub mod files;
 pub mod generate;
+pub mod image;
+pub mod lifecycle;
 pub mod load;
 pub mod machine;
-pub mod node;
+pub mod observe;
 pub mod pending;
 pub mod rotate;
 pub mod upgrade_k8s;
@@ -17,7 +24,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::cli::common::{ClientFlags, Node};
+use crate::cli::common::{ClientFlags, Node, Plain};
 
 /// Keelson's command line: talks to nodes, makes configurations, runs local clusters.
 #[derive(Debug, Parser)]
@@ -40,9 +47,9 @@ pub struct Cli {
 pub enum Command {
     /// Apply a machine configuration to a node
     #[command(visible_alias = "apply")]
-    ApplyConfig(Node<node::ApplyConfig>),
+    ApplyConfig(Node<config::ApplyConfig>),
     /// Bootstrap the etcd cluster on one control plane node
-    Bootstrap(Node<node::Bootstrap>),
+    Bootstrap(Node<lifecycle::Bootstrap>),
     /// Show control groups and their use
     #[command(visible_alias = "cg")]
     Cgroups(Node<load::Cgroups>),
@@ -56,7 +63,7 @@ pub enum Command {
     Conformance(machine::Conformance),
     /// List containers
     #[command(visible_alias = "c")]
-    Containers(Node<node::Containers>),
+    Containers(Node<observe::Containers>),
     /// Copy a folder or file of a node
     #[command(visible_alias = "cp")]
     Copy(Node<files::Copy>),
@@ -65,87 +72,87 @@ pub enum Command {
     /// Run a container with a node's privileges, for as long as this command runs
     Debug(Node<load::Debug>),
     /// Print the kernel log
-    Dmesg(Node<node::Dmesg>),
+    Dmesg(Node<observe::Dmesg>),
     /// Render the reference of all commands
     #[command(hide = true)]
     Docs(generate::Docs),
     /// Edit the machine configuration of nodes with $EDITOR
-    Edit(Node<node::Edit>),
+    Edit(Node<config::Edit>),
     /// Manage etcd
     Etcd(etcd::Etcd),
     /// Print events as they happen
-    Events(Node<node::Events>),
+    Events(Node<observe::Events>),
     /// Remove a node that is gone from etcd, Kubernetes and discovery (not in talosctl)
-    ForgetNode(Node<node::ForgetNode>),
+    ForgetNode(Node<lifecycle::ForgetNode>),
     /// Generate configurations, secrets, authorities, certificates and keys
     Gen(generate::Gen),
     /// Show resources of a node
     #[command(visible_alias = "g")]
-    Get(Node<node::Get>),
+    Get(Node<observe::Get>),
     /// Check the health of a cluster
-    Health(Node<node::Health>),
+    Health(Node<observe::Health>),
     /// List, pull and build images
     #[command(visible_alias = "images")]
-    Image(node::Image),
+    Image(image::Image),
     /// Add access to the machine API to Kubernetes manifests
     Inject(machine::Inject),
     /// Look inside a node
-    Inspect(node::Inspect),
+    Inspect(observe::Inspect),
     /// Fetch the admin kubeconfig of the cluster
-    Kubeconfig(Node<node::Kubeconfig>),
+    Kubeconfig(Node<observe::Kubeconfig>),
     /// List files of a node
     #[command(visible_alias = "ls")]
     List(Node<files::List>),
     /// Print the log of a service or container
-    Logs(Node<node::Logs>),
+    Logs(Node<observe::Logs>),
     /// Generate and patch machine configurations
     #[command(name = "machineconfig", visible_alias = "mc")]
     MachineConfig(generate::MachineConfig),
     /// Show memory use
     #[command(visible_aliases = ["m", "free"])]
-    Memory(Node<node::Memory>),
+    Memory(Node<observe::Memory>),
     /// Write and delete values of META (refused by nodes in containers)
     Meta(machine::Meta),
     /// List mounts
     #[command(visible_alias = "mount")]
-    Mounts(node::Plain),
+    Mounts(Plain),
     /// List network connections and sockets
     #[command(visible_alias = "ss")]
     Netstat(Node<load::Netstat>),
     /// Patch the machine configuration of nodes
-    Patch(Node<node::PatchConfig>),
+    Patch(Node<config::PatchConfig>),
     /// Capture the packets of a network interface
     #[command(visible_alias = "tcpdump")]
     Pcap(Node<load::Pcap>),
     /// Show what a machine configuration would change (not in talosctl)
-    Plan(Node<node::Plan>),
+    Plan(Node<config::Plan>),
     /// List processes
     #[command(visible_aliases = ["p", "ps"])]
-    Processes(Node<node::Processes>),
+    Processes(Node<observe::Processes>),
     /// Print a file of a node
     #[command(visible_alias = "cat")]
     Read(Node<files::Read>),
     /// Reboot nodes
-    Reboot(Node<node::Reboot>),
+    Reboot(Node<lifecycle::Reboot>),
     /// Reset nodes: wipe and leave the cluster
-    Reset(Node<node::Reset>),
+    Reset(Node<lifecycle::Reset>),
     /// Restart a container
     Restart(Node<load::Restart>),
     /// Boot the version before the last upgrade (refused by nodes in containers)
-    Rollback(node::Plain),
+    Rollback(Plain),
     /// Replace the authorities of the machine API and of Kubernetes while the cluster runs
     RotateCa(Node<rotate::RotateCa>),
     /// List services, show one, or start, stop and restart it
     #[command(visible_alias = "services")]
-    Service(Node<node::Service>),
+    Service(Node<lifecycle::Service>),
     /// Shut nodes down
-    Shutdown(Node<node::Shutdown>),
+    Shutdown(Node<lifecycle::Shutdown>),
     /// Show the memory and processor time of containers
-    Stats(Node<node::Containers>),
+    Stats(Node<observe::Containers>),
     /// Collect what an engineer needs to look into a cluster, without its secrets
     Support(Node<load::Support>),
     /// Show the time of nodes and of their time server
-    Time(Node<node::Time>),
+    Time(Node<observe::Time>),
     /// Upgrade the operating system of nodes (refused by nodes in containers)
     Upgrade(Node<machine::Upgrade>),
     /// Upgrade Kubernetes, component by component and node by node
@@ -157,7 +164,7 @@ pub enum Command {
     /// Check a machine configuration
     Validate(generate::Validate),
     /// Print the version of the client and of nodes
-    Version(Node<node::Version>),
+    Version(Node<observe::Version>),
     /// Wipe disks (refused by nodes in containers)
     Wipe(machine::Wipe),
 }

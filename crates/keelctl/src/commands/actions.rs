@@ -14,7 +14,7 @@ use tonic::Status;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::{Follow, Reboot, Reset, Shutdown};
+use crate::cli::lifecycle::{Follow, Reboot, Reset, Shutdown};
 use crate::commands::comeback::{Comeback, Run, is_gone, run_of};
 use crate::commands::drain::drain;
 use crate::commands::events;

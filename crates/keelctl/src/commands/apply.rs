@@ -7,7 +7,7 @@ use api::proto::machine::{ApplyConfiguration, ApplyConfigurationRequest};
 
 use crate::Program;
 use crate::cli::common::{Mode, Node};
-use crate::cli::node::{ApplyConfig, Plan};
+use crate::cli::config::{ApplyConfig, Plan};
 use crate::commands::gen_config::patched;
 use crate::output::{note, print};
 use crate::session::{Session, block};

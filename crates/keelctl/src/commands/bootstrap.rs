@@ -13,7 +13,7 @@ use futures::channel::mpsc;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Bootstrap;
+use crate::cli::lifecycle::Bootstrap;
 use crate::output::note;
 use crate::session::{Session, block, failed};
 

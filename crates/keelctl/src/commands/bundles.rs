@@ -2,7 +2,7 @@
 
 use config::images;
 
-use crate::cli::node::Bundle;
+use crate::cli::image::Bundle;
 
 /// What the operating system's own images begin with.
 const SYSTEM: &str = "ghcr.io/siderolabs";

@@ -6,7 +6,7 @@ use api::proto::machine::{ContainerInfo, ContainersRequest};
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Containers;
+use crate::cli::observe::Containers;
 use crate::output::{print, table::Table};
 use crate::session::{Session, block};
 

@@ -11,7 +11,7 @@ use config::patch::{self, Patch};
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::{Edit, PatchConfig, Submit};
+use crate::cli::config::{Edit, PatchConfig, Submit};
 use crate::commands::apply::{insisting, report, wire_mode};
 use crate::commands::files::read;
 use crate::output::note;

@@ -11,7 +11,7 @@ use prost::Message;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Events;
+use crate::cli::observe::Events;
 use crate::output::print;
 use crate::output::table::Widths;
 use crate::session::{Failures, Session, block};

@@ -18,7 +18,7 @@ use tonic::Code;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::ForgetNode;
+use crate::cli::lifecycle::ForgetNode;
 use crate::commands::health::view::spec;
 use crate::commands::kubeconfig;
 use crate::output::note;

@@ -13,7 +13,7 @@ use image::registry::{Options, Registry, serve_with};
 use pki::{CertAndKey, Secret, tls};
 use tokio::net::TcpListener;
 
-use crate::cli::node::{CacheCreate, CacheLayout, CacheServe};
+use crate::cli::image::{CacheCreate, CacheLayout, CacheServe};
 use crate::interruption::unless_interrupted;
 use crate::output::{note, print};
 use crate::session::block;

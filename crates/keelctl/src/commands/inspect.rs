@@ -7,7 +7,7 @@ use anyhow::Result;
 use api::proto::inspect::{ControllerDependencyEdge, DependencyEdgeType};
 
 use crate::Program;
-use crate::cli::node::{Inspect, InspectAction};
+use crate::cli::observe::{Inspect, InspectAction};
 use crate::output::print;
 use crate::session::{Session, block, failed};
 

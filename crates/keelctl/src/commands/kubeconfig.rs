@@ -12,7 +12,7 @@ use pki::Secret;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Kubeconfig;
+use crate::cli::observe::Kubeconfig;
 use crate::commands::files;
 use crate::output::{note, print_bytes};
 use crate::session::{Session, Target, block, failed};

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::{Dmesg, Logs};
+use crate::cli::observe::{Dmesg, Logs};
 use crate::commands::containers::place;
 use crate::session::{Failures, Mixed, Session, block};
 

@@ -15,8 +15,8 @@ use tonic::Status;
 
 use crate::Program;
 use crate::cli::common::Node;
+use crate::cli::common::Plain;
 use crate::cli::machine::{Meta, MetaAction, Upgrade, Wipe, WipeAction};
-use crate::cli::node::Plain;
 use crate::commands::actions::{End, act, actor};
 use crate::commands::drain::drain;
 use crate::commands::images::known;

@@ -49,7 +49,7 @@ pub mod version;
 use anyhow::{Context as _, Result};
 
 use crate::Program;
-use crate::cli::node::{Image, ImageAction};
+use crate::cli::image::{Image, ImageAction};
 use crate::cli::{Cli, Command};
 use crate::output;
 

@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Service;
+use crate::cli::lifecycle::Service;
 use crate::output::age::{ago, timestamp};
 use crate::output::{paint::Paint, print, table::Table};
 use crate::session::{Session, block};

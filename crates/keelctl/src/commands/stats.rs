@@ -6,7 +6,7 @@ use api::proto::machine::{RestartRequest, Stat, StatsRequest};
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::load::Restart;
-use crate::cli::node::Containers;
+use crate::cli::observe::Containers;
 use crate::commands::containers::{place, shown};
 use crate::output::{print, table::Table};
 use crate::session::{Session, block};

@@ -7,7 +7,8 @@ use api::proto::machine::{MemInfo, MountStat, ProcessInfo};
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::{Memory, Plain, Processes};
+use crate::cli::common::Plain;
+use crate::cli::observe::{Memory, Processes};
 use crate::output::{note, print, size, stdout_is_terminal, table::Table};
 use crate::session::{Session, block, rpc_error};
 

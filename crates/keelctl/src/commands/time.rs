@@ -5,7 +5,7 @@ use api::proto::time::TimeRequest;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Time;
+use crate::cli::observe::Time;
 use crate::output::{print, table::Table};
 use crate::session::{Session, block};
 

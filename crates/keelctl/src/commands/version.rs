@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Version as Args;
+use crate::cli::observe::Version as Args;
 use crate::defaults::VERSION;
 use crate::output::print;
 use crate::session::{Session, block};

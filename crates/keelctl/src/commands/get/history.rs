@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use tonic::Status;
 
 use super::print::{Format, document};
-use crate::cli::node::Get;
+use crate::cli::observe::Get;
 use crate::output::age::{rfc3339, timestamp};
 use crate::output::{print, table::Table};
 use crate::session::Session;

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Get;
+use crate::cli::observe::Get;
 use crate::output::{complain, note};
 use crate::session::{Session, Silent, block, failed};
 

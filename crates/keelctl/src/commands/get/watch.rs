@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use super::known::Known;
 use super::print::{Change, Format, Printer};
 use super::types::{Definition, resolve};
-use crate::cli::node::Get;
+use crate::cli::observe::Get;
 use crate::output::note;
 use crate::session::{Failures, Session, Target, rpc_error};
 

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use crate::Program;
 use crate::cli::common::Node;
-use crate::cli::node::Health;
+use crate::cli::observe::Health;
 use crate::commands::conformance::{self, Mode};
 use crate::output::{note, paint::Paint};
 use crate::session::{Session, Target, block, failed};
