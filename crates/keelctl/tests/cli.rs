@@ -199,7 +199,11 @@ fn without_a_client_configuration_it_is_told_once_where_it_was_looked_for_and_wh
         }
     }
     let error = home.bad(&["config", "merge", "absent"]);
-    assert_eq!(error.matches("No such file").count(), 1, "{error}");
+    assert_eq!(
+        error.matches("there is no client configuration absent").count(),
+        1,
+        "{error}"
+    );
 }
 
 #[test]
@@ -349,7 +353,7 @@ fn patches_change_files_in_their_order() {
     assert!(error.contains("sysctls"), "the right name is suggested: {error}");
     assert!(
         home.bad(&["mc", "patch", "nope.yaml", "-p", inline])
-            .contains("read nope.yaml")
+            .contains("there is no machine configuration nope.yaml")
     );
 }
 
@@ -419,6 +423,120 @@ fn wrong_configurations_are_refused_with_their_place() {
             home.good(&["validate", "-c", "worker.yaml", "-m", mode])
                 .contains("is valid for")
         );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_what_it_was_read_for_and_what_to_do() {
+    let home = Home::new();
+    std::fs::write(home.path().join("binary"), b"\x7fELF\xff\xfe\x00").unwrap();
+    home.write("talosconfig", TALOSCONFIG);
+    home.good(&["gen", "config", "demo", "https://10.5.0.2:6443", "-t", "worker"]);
+    let node = ["--talosconfig", "talosconfig", "-n", "127.0.0.1"];
+    let missing: &[(&[&str], &str, &str)] = &[
+        (
+            &["validate", "-m", "metal", "-c", "none"],
+            "machine configuration",
+            "gen config",
+        ),
+        (&["apply-config", "-f", "none"], "machine configuration", "gen config"),
+        (
+            &["apply-config", "-f", "worker.yaml", "-p", "@none"],
+            "patch of a machine configuration",
+            "without the @",
+        ),
+        (
+            &["patch", "mc", "--patch-file", "none"],
+            "patch of a machine configuration",
+            "--patch",
+        ),
+        (
+            &["machineconfig", "patch", "none", "-p", "{}"],
+            "machine configuration",
+            "gen config",
+        ),
+        (
+            &[
+                "gen",
+                "config",
+                "a",
+                "https://b:6443",
+                "--with-secrets",
+                "none",
+                "-o",
+                "new",
+            ],
+            "secrets bundle",
+            "gen secrets",
+        ),
+        (
+            &["gen", "secrets", "--from-kubernetes-pki", "none", "-o", "-"],
+            "file of Kubernetes' keys",
+            "kubeadm",
+        ),
+        (&["gen", "csr", "--key", "none"], "private key", "gen key"),
+        (&["config", "merge", "none"], "client configuration", "gen config"),
+        (&["config", "add", "x", "--ca", "none"], "certificate", "gen ca"),
+        (
+            &["inject", "serviceaccount", "-f", "none"],
+            "file of Kubernetes manifests",
+            "standard input",
+        ),
+        (&["cgroups", "--schema-file", "none"], "file of columns", "--preset"),
+        (
+            &["bootstrap", "--recover-from", "none"],
+            "snapshot of etcd",
+            "etcd snapshot",
+        ),
+        (&["image", "import", "none"], "archive of an image", "docker save"),
+    ];
+    for (arguments, kind, advice) in missing {
+        let reaches_nodes = !["gen", "validate", "machineconfig", "inject"].contains(&arguments[0]);
+        let arguments = [*arguments, if reaches_nodes { &node[..] } else { &[] }].concat();
+        let error = home.bad(&arguments);
+        assert!(
+            error.contains(&format!("there is no {kind} none")),
+            "{arguments:?}: {error}"
+        );
+        assert!(
+            error.contains("check the name") && error.contains(advice),
+            "{arguments:?}: {error}"
+        );
+    }
+    let binary: &[(&[&str], &str)] = &[
+        (&["apply-config", "-f", "binary"], "so it is no machine configuration"),
+        (
+            &["validate", "-m", "metal", "-c", "binary"],
+            "so it is no machine configuration",
+        ),
+        (
+            &["apply-config", "-f", "worker.yaml", "-p", "@binary"],
+            "so it is no patch",
+        ),
+        (&["patch", "mc", "--patch-file", "binary"], "so it is no patch"),
+        (
+            &["inject", "serviceaccount", "-f", "binary"],
+            "so it is no file of Kubernetes manifests",
+        ),
+        (
+            &["version", "-n", "127.0.0.1", "--talosconfig", "binary"],
+            "--talosconfig FILE",
+        ),
+        (
+            &["config", "merge", "binary"],
+            "client configuration binary: this is not text",
+        ),
+        (
+            &["apply-config", "-f", "."],
+            ". is a folder, not a machine configuration",
+        ),
+    ];
+    for (arguments, words) in binary {
+        let reaches_nodes = ["apply-config", "patch"].contains(&arguments[0]);
+        let arguments = [*arguments, if reaches_nodes { &node[..] } else { &[] }].concat();
+        let error = home.bad(&arguments);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+        assert!(!error.contains("stream did not contain"), "{arguments:?}: {error}");
     }
 }
 

@@ -131,10 +131,14 @@ impl ClientConfig {
 
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|source| Error::File {
+        let bytes = fs::read(path).map_err(|source| Error::File {
             action: "read",
             path: path.to_owned(),
             source,
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::ClientConfig {
+            path: Some(path.to_owned()),
+            reason: "this is not text (UTF-8)".to_owned(),
         })?;
         Self::decode(&text).map_err(|error| match error {
             Error::ClientConfig { reason, .. } => Error::ClientConfig {

@@ -5,8 +5,6 @@
 mod json;
 mod merge;
 
-use std::path::PathBuf;
-
 use crate::config::check;
 use crate::problem::{DecodeErrors, Problem};
 use crate::yaml::syntax::{self, RawKind};
@@ -37,14 +35,6 @@ enum Kind {
 /// Why a patch cannot be read or applied.
 #[derive(Debug, thiserror::Error)]
 pub enum PatchError {
-    /// The file of `@file` cannot be read.
-    #[error("read patch {path}: {source}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
     /// The patch is wrong in itself.
     #[error("patch: {0}")]
     Decode(DecodeErrors),
@@ -80,30 +70,12 @@ impl Patch {
         Ok(Self(Kind::Strategic(check(&raw, true).map_err(PatchError::Decode)?)))
     }
 
-    /// Reads a patch given as an argument: `@file`, or the patch itself.
-    pub fn load_arg(argument: &str) -> Result<Self, PatchError> {
-        match argument.strip_prefix('@') {
-            Some(path) => {
-                let path = PathBuf::from(path);
-                let text = std::fs::read(&path).map_err(|source| PatchError::Read {
-                    path: path.clone(),
-                    source,
-                })?;
-                Self::load(&text).map_err(|error| match error {
-                    PatchError::Decode(errors) => PatchError::Decode(errors.named(path.display().to_string())),
-                    other => other,
-                })
-            }
-            None => Self::load(argument.as_bytes()),
-        }
-    }
-
-    /// Reads several, as given on a command line.
-    pub fn load_args<S: AsRef<str>>(arguments: &[S]) -> Result<Vec<Self>, PatchError> {
-        arguments
-            .iter()
-            .map(|argument| Self::load_arg(argument.as_ref()))
-            .collect()
+    /// As [`Self::load`], of a file, whose name stands in errors.
+    pub fn load_named(text: &[u8], name: &str) -> Result<Self, PatchError> {
+        Self::load(text).map_err(|error| match error {
+            PatchError::Decode(errors) => PatchError::Decode(errors.named(name.to_owned())),
+            other => other,
+        })
     }
 
     /// True if it changes nothing whatever it is applied to.

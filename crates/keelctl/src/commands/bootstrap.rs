@@ -14,6 +14,7 @@ use futures::channel::mpsc;
 use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::lifecycle::Bootstrap;
+use crate::commands::reading::{self, kind};
 use crate::output::note;
 use crate::session::{Session, block, failed};
 
@@ -47,6 +48,7 @@ pub fn run(command: &Node<Bootstrap>, program: Program) -> Result<()> {
 
 /// Refuses what no node would restore, before anything is sent.
 fn check(path: &Path, skip_checksum: bool) -> Result<()> {
+    reading::open(path, kind::SNAPSHOT)?;
     let snapshot = Snapshot::open(path)?;
     match snapshot.checksum()? {
         Checksum::Right => {}
@@ -66,7 +68,7 @@ fn check(path: &Path, skip_checksum: bool) -> Result<()> {
 
 /// Sends a file, piece by piece, as fast as the node takes it.
 async fn upload(client: &Client, path: &Path) -> Result<()> {
-    let mut file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
+    let mut file = reading::open(path, kind::SNAPSHOT)?;
     let (mut sender, receiver) = mpsc::channel(1);
     let feed = async {
         loop {

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use api::proto::machine::GenerateClientConfigurationRequest;
 use pki::clientconfig::{ClientConfig, Context, default_path};
 use pki::{CertAndKey, cert_info};
@@ -14,6 +14,7 @@ use crate::Program;
 use crate::cli::common::ClientFlags;
 use crate::cli::{ClientConfigAction, ClientConfigCommand};
 use crate::commands::files;
+use crate::commands::reading::{self, kind};
 use crate::output::{age, note, print, table::Table};
 use crate::session::{Session, block, failed};
 
@@ -35,7 +36,23 @@ pub fn load(path: &Path, program: Program) -> Result<ClientConfig> {
         Err(pki::Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             bail!(none(path, program))
         }
-        other => Ok(other?),
+        other => other.map_err(|error| unread(path, error)),
+    }
+}
+
+/// Reads a client configuration; one that does not exist is an empty one.
+///
+/// # Errors
+/// It cannot be read.
+pub fn load_or_default(path: &Path) -> Result<ClientConfig> {
+    ClientConfig::load_or_default(path).map_err(|error| unread(path, error))
+}
+
+/// A client configuration that cannot be read.
+fn unread(path: &Path, error: pki::Error) -> anyhow::Error {
+    match error {
+        pki::Error::File { source, .. } => reading::failed(path, kind::CLIENT_CONFIG, source),
+        error => anyhow!("{error}: mend it, or name another one (--talosconfig FILE or TALOSCONFIG)"),
     }
 }
 
@@ -80,7 +97,8 @@ pub fn run(command: ClientConfigCommand, program: Program) -> Result<()> {
             )?)?)
         }
         ClientConfigAction::Merge { from } => {
-            let other = ClientConfig::load(Path::new(&from))?;
+            let from = Path::new(&from);
+            let other = ClientConfig::load(from).map_err(|error| unread(from, error))?;
             change(&path, |config| {
                 for rename in config.merge(other) {
                     note(&format!(
@@ -137,7 +155,7 @@ fn new(flags: &ClientFlags, program: Program, path: &str, roles: Vec<String>, tt
 }
 
 fn change(path: &Path, edit: impl FnOnce(&mut ClientConfig) -> Result<()>) -> Result<()> {
-    let mut config = ClientConfig::load_or_default(path)?;
+    let mut config = load_or_default(path)?;
     edit(&mut config)?;
     files::write_client_config(path, &config)
 }
@@ -149,15 +167,15 @@ fn add(
     crt: Option<String>,
     key: Option<String>,
 ) -> Result<()> {
-    let read = |path: Option<String>| {
-        path.map(|path| files::read(&path))
+    let read = |path: Option<String>, kind| {
+        path.map(|path| reading::bytes(&path, kind))
             .transpose()
             .map(Option::unwrap_or_default)
     };
     let context = Context {
-        ca: read(ca)?,
-        crt: read(crt)?,
-        key: read(key)?.into(),
+        ca: read(ca, kind::CERTIFICATE)?,
+        crt: read(crt, kind::CERTIFICATE)?,
+        key: read(key, kind::KEY)?.into(),
         ..Context::default()
     };
     match (context.crt.is_empty(), context.key.is_empty()) {

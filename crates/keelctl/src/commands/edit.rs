@@ -13,7 +13,7 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::config::{Edit, PatchConfig, Submit};
 use crate::commands::apply::{insisting, report, wire_mode};
-use crate::commands::files::read;
+use crate::commands::reading::{self, kind};
 use crate::output::note;
 use crate::session::{Session, block, failed};
 
@@ -21,9 +21,12 @@ use crate::session::{Session, block, failed};
 pub fn patch(command: &Node<PatchConfig>, program: Program) -> Result<()> {
     let args = &command.args;
     check_type(&args.resource_type)?;
-    let mut patches = Patch::load_args(&args.patch)?;
+    let mut patches = reading::patches(&args.patch)?;
     if let Some(file) = &args.patch_file {
-        patches.push(Patch::load(&read(file)?).with_context(|| format!("load {file}"))?);
+        patches.push(Patch::load_named(
+            reading::text(file, kind::PATCH_FILE)?.as_bytes(),
+            file,
+        )?);
     }
     if patches.is_empty() {
         bail!("name a patch with --patch or --patch-file");
@@ -133,7 +136,8 @@ fn in_editor(node: &str, text: String) -> Result<Option<Vec<u8>>> {
     let edit = || -> Result<Option<Vec<u8>>> {
         let mut shown = text.clone();
         loop {
-            std::fs::File::create(&file)?.write_all(shown.as_bytes())?;
+            let written = std::fs::File::create(&file).and_then(|mut file| file.write_all(shown.as_bytes()));
+            written.with_context(|| format!("write {} for the editor", file.display()))?;
             // Through the shell, because the variable may hold arguments.
             let status = Process::new("sh")
                 .arg("-c")
@@ -145,7 +149,15 @@ fn in_editor(node: &str, text: String) -> Result<Option<Vec<u8>>> {
             if !status.success() {
                 bail!("the editor {} failed ({status}); nothing was changed", editor.display());
             }
-            let edited = std::fs::read_to_string(&file)?;
+            let edited = std::fs::read(&file);
+            let edited =
+                edited.with_context(|| format!("read {}, which the editor should have left", file.display()))?;
+            let Ok(edited) = String::from_utf8(edited) else {
+                bail!(
+                    "what the editor {} left is not text (UTF-8); nothing was changed: edit it again",
+                    editor.display()
+                );
+            };
             let edited: String = edited
                 .lines()
                 .filter(|line| !line.starts_with(MARK))

@@ -1,25 +1,11 @@
-//! Reading and writing files for commands.
+//! Writing files for commands.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use pki::clientconfig::ClientConfig;
 use sys::files::{Access, write_atomic};
-
-/// Reads a file, or standard input for `-`.
-pub fn read(path: &str) -> Result<Vec<u8>> {
-    if path == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .lock()
-            .read_to_end(&mut bytes)
-            .context("read standard input")?;
-        return Ok(bytes);
-    }
-    fs::read(path).with_context(|| format!("read {path}"))
-}
 
 /// Refuses to go on if the file exists, unless told to overwrite.
 pub fn check_overwrite(path: &Path, force: bool) -> Result<()> {

@@ -6,12 +6,13 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, bail};
 use config::Config;
 use config::generate::{self, Contract, DEFAULT_CLIENT_TTL, Endpoint, Input};
-use config::patch::{self, Patch};
+use config::patch;
 use config::secrets::SecretsBundle;
 use pki::Secret;
 
 use crate::cli::generate::{GenConfig, MachineConfigAction};
-use crate::commands::files::{self, check_overwrite, read};
+use crate::commands::files::{self, check_overwrite};
+use crate::commands::reading::{self, kind};
 use crate::output::{note, print_bytes};
 
 /// Runs `gen config`.
@@ -24,7 +25,9 @@ pub fn generate(args: &GenConfig, force: bool) -> Result<()> {
     }
     let now = SystemTime::now();
     let secrets = match &args.with_secrets {
-        Some(path) => SecretsBundle::load(&read(path)?).with_context(|| format!("load {path}"))?,
+        Some(path) => {
+            SecretsBundle::load(&reading::bytes(path, kind::SECRETS)?).with_context(|| format!("load {path}"))?
+        }
         None => {
             note("generating PKI and tokens");
             SecretsBundle::generate(now, input.contract)?
@@ -74,8 +77,8 @@ fn one(
     now: SystemTime,
 ) -> Result<Secret> {
     let machine = |config: Config, own: &[String]| -> Result<Secret> {
-        let patches = Patch::load_args(&args.config_patch)?;
-        let own = Patch::load_args(own)?;
+        let patches = reading::patches(&args.config_patch)?;
+        let own = reading::patches(own)?;
         let config = if patches.is_empty() && own.is_empty() {
             config
         } else {
@@ -139,8 +142,8 @@ pub fn machine_config(action: &MachineConfigAction) -> Result<()> {
     match action {
         MachineConfigAction::Gen { force, config } => generate(config, *force),
         MachineConfigAction::Patch { file, patch, output } => {
-            let config = Config::decode(&read(file)?).with_context(|| format!("load {file}"))?;
-            let patched = patch::apply(&config, &Patch::load_args(patch)?)?;
+            let config = reading::machine_config(file)?;
+            let patched = patch::apply(&config, &reading::patches(patch)?)?;
             match output.as_deref() {
                 None | Some("-") => Ok(print_bytes(&patched.encode())?),
                 Some(path) => files::write(Path::new(path), &patched.encode(), true),
@@ -152,10 +155,9 @@ pub fn machine_config(action: &MachineConfigAction) -> Result<()> {
 /// A configuration file with patches applied, ready to be sent. Without patches it is sent as it is: the node knows
 /// best what it understands.
 pub fn patched(file: &str, patches: &[String]) -> Result<Vec<u8>> {
-    let bytes = read(file)?;
     if patches.is_empty() {
-        return Ok(bytes);
+        return Ok(reading::text(file, kind::MACHINE_CONFIG)?.into_bytes());
     }
-    let config = Config::decode(&bytes).with_context(|| format!("load {file}"))?;
-    Ok(patch::apply(&config, &Patch::load_args(patches)?)?.encode())
+    let config = reading::machine_config(file)?;
+    Ok(patch::apply(&config, &reading::patches(patches)?)?.encode())
 }

@@ -10,7 +10,8 @@ use pki::{
 };
 
 use crate::cli::generate::{Gen, GenAction};
-use crate::commands::files::{check_overwrite, read, write};
+use crate::commands::files::{check_overwrite, write};
+use crate::commands::reading::{self, kind};
 use crate::output::note;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -45,11 +46,11 @@ pub fn run(args: Gen) -> Result<()> {
         }
         GenAction::Crt { ca, csr, name, hours } => {
             let pair = CertAndKey {
-                crt: read(&format!("{ca}.crt"))?,
-                key: read(&format!("{ca}.key"))?.into(),
+                crt: reading::bytes(&format!("{ca}.crt"), kind::CERTIFICATE)?,
+                key: reading::bytes(&format!("{ca}.key"), kind::KEY)?.into(),
             };
             let authority = Authority::from_pair(&pair).with_context(|| format!("load authority {ca}"))?;
-            let request = Csr::from_pem(&read(&csr)?).with_context(|| format!("load {csr}"))?;
+            let request = Csr::from_pem(&reading::bytes(&csr, kind::CSR)?).with_context(|| format!("load {csr}"))?;
             let terms = Terms {
                 subject: None,
                 dns_names: None,
@@ -62,7 +63,8 @@ pub fn run(args: Gen) -> Result<()> {
             write_all(force, &[(format!("{name}.crt"), &crt, false)])
         }
         GenAction::Csr { key: path, ip, roles } => {
-            let key = PrivateKey::from_pem(&read(&path)?).with_context(|| format!("load key {path}"))?;
+            let key =
+                PrivateKey::from_pem(&reading::bytes(&path, kind::KEY)?).with_context(|| format!("load key {path}"))?;
             let csr = Csr::create(&key, "", &roles, &[], &addresses(ip.as_deref())?)?;
             let stem = path.strip_suffix(".key").unwrap_or(&path);
             write_all(force, &[(format!("{stem}.csr"), &csr, false)])

@@ -14,6 +14,7 @@ use pki::{CertAndKey, Secret, tls};
 use tokio::net::TcpListener;
 
 use crate::cli::image::{CacheCreate, CacheLayout, CacheServe};
+use crate::commands::reading::{self, kind};
 use crate::interruption::unless_interrupted;
 use crate::output::{note, print};
 use crate::session::block;
@@ -161,10 +162,9 @@ pub fn serve(args: &CacheServe) -> Result<()> {
 }
 
 fn identity(crt: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
     let identity = CertAndKey {
-        crt: read(crt)?,
-        key: Secret::new(read(key)?),
+        crt: reading::file(crt, kind::CERTIFICATE)?,
+        key: Secret::new(reading::file(key, kind::KEY)?),
     };
     let config = tls::server_config(&identity, None).context("use the certificate and key")?;
     let mut config = rustls::ServerConfig::clone(&config);

@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 
 use crate::Program;
 use crate::cli::common::ClientFlags;
+use crate::commands::reading::{self, kind};
 use crate::output::age::{rfc3339, timestamp};
 use crate::output::{note, print, size, table::Table};
 use crate::session::{Session, block};
@@ -88,6 +89,7 @@ pub async fn pull_on(client: Client, namespace: ContainerdNamespace, image: Stri
 /// Runs `image import`.
 pub fn import(flags: &ClientFlags, program: Program, archive: &Path, namespace: &str) -> Result<()> {
     let namespace = known(namespace)?;
+    reading::open(archive, kind::IMAGE)?;
     block(async {
         let session = Session::open(flags, program)?;
         let (imported, failures) = session
@@ -102,8 +104,8 @@ pub fn import(flags: &ClientFlags, program: Program, archive: &Path, namespace: 
 
 /// Uploads an archive of an image to one node; gives the name under which it is there.
 pub async fn import_on(client: &Client, namespace: ContainerdNamespace, archive: &Path) -> Result<String, Status> {
-    let told = |e: std::io::Error| Status::invalid_argument(format!("read {}: {e}", archive.display()));
-    let mut file = std::fs::File::open(archive).map_err(told)?;
+    let told = |error: anyhow::Error| Status::invalid_argument(format!("{error:#}"));
+    let mut file = reading::open(archive, kind::IMAGE).map_err(told)?;
     let broken = Arc::new(Mutex::new(None));
     let keep = broken.clone();
     let first = Request::Containerd(instance(namespace));
@@ -123,7 +125,7 @@ pub async fn import_on(client: &Client, namespace: ContainerdNamespace, archive:
     // The node only sees an archive that is not whole.
     let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
     match broken {
-        Some(error) => Err(told(error)),
+        Some(error) => Err(told(reading::failed(archive, kind::IMAGE, error))),
         None => Ok(answer?.into_inner().name),
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cli::machine::{Inject, InjectAction};
-use crate::commands::files;
+use crate::commands::reading::{self, kind};
 use crate::output::print_bytes;
 
 /// Where clients in pods look for their configuration (`config` in this folder).
@@ -18,8 +18,8 @@ const VOLUME: &str = "talos-secrets";
 /// Runs `inject`.
 pub fn run(command: &Inject) -> Result<()> {
     let InjectAction::ServiceAccount { file, roles } = &command.command;
-    let text = files::read(file)?;
-    let documents = k8s::yaml::documents(&text).with_context(|| format!("read {file}"))?;
+    let text = reading::text(file, kind::MANIFESTS)?;
+    let documents = k8s::yaml::documents(text.as_bytes()).with_context(|| format!("read {file}"))?;
     let injected = service_accounts(documents, roles).with_context(|| format!("inject into {file}"))?;
     for (index, document) in injected.iter().enumerate() {
         if index > 0 {

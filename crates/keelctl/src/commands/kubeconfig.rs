@@ -14,6 +14,7 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::observe::Kubeconfig;
 use crate::commands::files;
+use crate::commands::reading::{self, kind};
 use crate::output::{note, print_bytes};
 use crate::session::{Session, Target, block, failed};
 
@@ -152,8 +153,11 @@ fn store(fetched: &[u8], path: &Path, args: &Kubeconfig) -> Result<()> {
         };
         return files::write(path, text.expose(), true);
     }
-    let old = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    let mut merged = k8s::Kubeconfig::parse(&old).with_context(|| format!("read {}", path.display()))?;
+    let old = reading::file(path, kind::KUBECONFIG)?;
+    let mut merged = k8s::Kubeconfig::parse(&old).with_context(|| {
+        let shown = path.display();
+        format!("read the kubeconfig {shown}, to add the cluster to it (or name another file)")
+    })?;
     for rename in merged.merge(&new, if args.force { Clash::Overwrite } else { Clash::Rename }) {
         note(&format!("renamed \"{}\" -> \"{}\"", rename.from, rename.to));
     }

@@ -34,6 +34,7 @@ pub mod logs;
 pub mod machine;
 pub mod netstat;
 pub mod pcap;
+pub mod reading;
 pub mod rotate_ca;
 pub mod secrets;
 pub mod service;

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail};
-use config::Config;
+use anyhow::{Result, bail};
 use config::generate::Contract;
 use config::secrets::{KubernetesPki, SecretsBundle};
 
 use crate::cli::generate::GenAction;
-use crate::commands::files::{check_overwrite, read, write};
+use crate::commands::files::{check_overwrite, write};
+use crate::commands::reading::{self, kind};
 use crate::output::{note, print_bytes};
 
 /// Runs `gen secrets`.
@@ -33,11 +33,11 @@ pub fn run(action: &GenAction, force: bool) -> Result<()> {
     let bundle = match (from_controlplane_config, from_kubernetes_pki) {
         (Some(_), Some(_)) => bail!("--from-controlplane-config and --from-kubernetes-pki exclude each other"),
         (Some(file), None) => {
-            let config = Config::decode(&read(file)?).with_context(|| format!("load {file}"))?;
+            let config = reading::machine_config(file)?;
             SecretsBundle::from_controlplane_config(&config)?
         }
         (None, Some(folder)) => {
-            let pki = KubernetesPki::read(Path::new(folder))?;
+            let pki = KubernetesPki::read(Path::new(folder)).map_err(unread)?;
             SecretsBundle::from_kubernetes_pki(pki, kubernetes_bootstrap_token.as_deref(), now, contract)?
         }
         (None, None) => SecretsBundle::generate(now, contract)?,
@@ -49,4 +49,12 @@ pub fn run(action: &GenAction, force: bool) -> Result<()> {
     write(path, text.expose(), true)?;
     note(&format!("Created {output_file}"));
     Ok(())
+}
+
+/// A file of another distribution's keys that cannot be read.
+fn unread(error: config::secrets::Error) -> anyhow::Error {
+    match error {
+        config::secrets::Error::Read { path, source } => reading::failed(&path, kind::KUBERNETES_PKI, source),
+        other => other.into(),
+    }
 }

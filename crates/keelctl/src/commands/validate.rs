@@ -7,17 +7,17 @@ use config::Config;
 use config::validate::Mode;
 
 use crate::cli::generate::Validate;
-use crate::commands::files::read;
+use crate::commands::reading::{self, kind};
 use crate::output::{note, print};
 
 /// Runs `validate`.
 pub fn run(args: &Validate) -> Result<()> {
     let mode: Mode = args.mode.parse().map_err(anyhow::Error::msg).context("read --mode")?;
-    let bytes = read(&args.config)?;
-    if bytes.trim_ascii().is_empty() {
+    let text = reading::text(&args.config, kind::MACHINE_CONFIG)?;
+    if text.trim().is_empty() {
         bail!("{} is not valid: it is empty", args.config);
     }
-    let config = Config::decode(&bytes).with_context(|| format!("{} is not valid", args.config))?;
+    let config = Config::decode(text.as_bytes()).with_context(|| format!("{} is not valid", args.config))?;
     match config.validate_strict(mode, args.strict) {
         Ok(warnings) => {
             for warning in &warnings {

@@ -19,6 +19,7 @@ use crate::Program;
 use crate::cli::common::Node;
 use crate::cli::load::Cgroups;
 use crate::commands::containers::place;
+use crate::commands::reading::{self, kind};
 use crate::output::{print, table::Table};
 use crate::session::{Session, block, failed};
 pub use schema::PRESETS;
@@ -38,8 +39,7 @@ pub fn run(command: &Node<Cgroups>, program: Program) -> Result<()> {
     let args = &command.args;
     let schema = match &args.schema_file {
         Some(path) => {
-            let bytes = crate::commands::files::read(path)?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{path} is not text"))?;
+            let text = reading::text(path, kind::COLUMNS)?;
             Schema::parse(&text).with_context(|| format!("read the columns in {path}"))?
         }
         None => Schema::preset(&args.preset)?,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use api::client::{Client, ClientOptions};
 use api::proto::machine::BootstrapRequest;
-use config::patch::Patch;
 use pki::clientconfig::ClientConfig;
 use pki::tls;
 use provision::{
@@ -21,7 +20,7 @@ use crate::cli::cluster::Create;
 use crate::cli::common::ClientFlags;
 use crate::commands::files::write_client_config;
 use crate::commands::health::{self, Nodes, Scope};
-use crate::commands::{client_config, kubeconfig};
+use crate::commands::{client_config, kubeconfig, reading};
 use crate::interruption::unless_interrupted;
 use crate::output::note;
 use crate::quorum;
@@ -178,9 +177,9 @@ fn config_options(args: &Create) -> Result<ConfigOptions> {
     Ok(ConfigOptions {
         kubernetes_version: args.kubernetes_version.clone(),
         registry_mirrors: args.registry_mirror.clone(),
-        patches: Patch::load_args(&args.config_patch)?,
-        controlplane_patches: Patch::load_args(&args.config_patch_controlplanes)?,
-        worker_patches: Patch::load_args(&args.config_patch_workers)?,
+        patches: reading::patches(&args.config_patch)?,
+        controlplane_patches: reading::patches(&args.config_patch_controlplanes)?,
+        worker_patches: reading::patches(&args.config_patch_workers)?,
         ..ConfigOptions::default()
     })
 }
@@ -195,7 +194,7 @@ fn merge_client(client: &ClientConfig, controlplanes: &[String], args: &Create, 
     for context in client.contexts.values_mut() {
         context.nodes = controlplanes.first().cloned().into_iter().collect();
     }
-    let mut config = ClientConfig::load_or_default(&path)?;
+    let mut config = client_config::load_or_default(&path)?;
     // A context of an earlier cluster of this name at the same addresses cannot be of use any more.
     let stale = |name: &String| {
         let (old, new) = (config.contexts.get(name), client.contexts.get(name));

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
-use pki::clientconfig::ClientConfig;
 use provision::{Cluster as Found, Event};
 
 use crate::Program;
@@ -163,7 +162,7 @@ fn describe(cluster: &Found) -> String {
 /// Removes the context of a cluster that is gone, if it is its own.
 fn forget(cluster: &Found, program: Program) -> Result<()> {
     let path = client_config::path(&ClientFlags::default(), program)?;
-    let mut config = ClientConfig::load_or_default(&path)?;
+    let mut config = client_config::load_or_default(&path)?;
     let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
     let own = |endpoints: &[String]| !endpoints.is_empty() && endpoints.iter().all(|e| addresses.contains(e));
     if config
