@@ -241,7 +241,11 @@ fn logs_and_kernel_messages_can_be_read(c: &Cluster) -> Result<()> {
     ensure!(text.lines().count() >= 5, "{text}");
     ensure!(!c.ask(control_plane(), &["dmesg"])?.is_empty(), "no kernel messages");
     let containers = c.ask(control_plane(), &["containers", "-k"])?;
-    ensure!(containers.contains("kube-apiserver"), "{containers}");
+    let mut words = containers.split_whitespace();
+    let server = words.find(|word| word.contains(":kube-apiserver"));
+    let server = server.with_context(|| format!("no kube-apiserver:\n{containers}"))?;
+    let last = c.ask(control_plane(), &["logs", "-k", server, "--tail", "2"])?;
+    ensure!(last.lines().count() == 2, "{last}");
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! Logs: of services from memory, of Kubernetes' containers from their files.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tonic::codegen::BoxStream;
 use tonic::{Response, Status};
 
+use super::logs_tail;
 use super::services::canonical;
 use crate::node::Node;
 
@@ -78,20 +78,16 @@ async fn container_log(node: &Node, id: &str) -> Result<PathBuf, Status> {
 /// Lines of a file: the last `tail`, and what is added to it.
 async fn file(path: PathBuf, tail: Option<usize>, follow: bool) -> Result<Response<BoxStream<Data>>, Status> {
     let opened = tokio::fs::File::open(&path).await;
-    let mut pieces = Pieces {
-        file: opened.map_err(|e| Status::not_found(format!("open {}: {e}", path.display())))?,
-        buffer: Vec::new(),
-    };
+    let mut file = opened.map_err(|e| Status::not_found(format!("open {}: {e}", path.display())))?;
+    if let Some(tail) = tail {
+        let sought = logs_tail::seek(&mut file, tail, logs_tail::BLOCK).await;
+        sought.map_err(|e| Status::internal(format!("find the last lines of {}: {e}", path.display())))?;
+    }
+    let buffer = Vec::new();
+    let mut pieces = Pieces { file, buffer };
     let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
     tokio::spawn(async move {
-        // First what is there, keeping only what was asked for; then, if followed, what comes.
-        if let Some(tail) = tail {
-            for line in pieces.last(tail).await {
-                if !send(&sender, line).await {
-                    return;
-                }
-            }
-        }
+        // First what is there; then, if followed, what comes.
         loop {
             match pieces.next().await {
                 Ok(Some(piece)) => {
@@ -145,23 +141,6 @@ impl Pieces {
             }
         }
     }
-
-    /// The last lines of what is there.
-    async fn last(&mut self, count: usize) -> VecDeque<Vec<u8>> {
-        let mut kept = VecDeque::<Vec<u8>>::new();
-        while let Ok(Some(piece)) = self.next().await {
-            for line in piece.split_inclusive(|byte| *byte == b'\n') {
-                match kept.back_mut().filter(|last| !last.ends_with(b"\n")) {
-                    Some(unfinished) => unfinished.extend_from_slice(line),
-                    None => kept.push_back(line.to_vec()),
-                }
-                if kept.len() > count {
-                    kept.pop_front();
-                }
-            }
-        }
-        kept
-    }
 }
 
 #[cfg(test)]
@@ -213,5 +192,25 @@ mod tests {
         let mut writer = std::fs::File::options().append(true).open(&path).unwrap();
         std::io::Write::write_all(&mut writer, b"after\n").unwrap();
         assert_eq!(stream.next().await.unwrap().unwrap().bytes, b"after\n");
+    }
+
+    #[tokio::test]
+    async fn who_follows_from_the_last_lines_misses_nothing_and_hears_nothing_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.log");
+        let text: String = (0..50_000).map(|n| format!("line {n}\n")).collect();
+        std::fs::write(&path, format!("{text}begun")).unwrap();
+        let mut writer = std::fs::File::options().append(true).open(&path).unwrap();
+        for (tail, from) in [(0, "".to_owned()), (3, "line 49998\nline 49999\nbegun".to_owned())] {
+            let mut stream = file(path.clone(), Some(tail), true).await.unwrap().into_inner();
+            std::io::Write::write_all(&mut writer, b" and ended\nnext\n").unwrap();
+            let wanted = format!("{from} and ended\nnext\n");
+            let mut heard = Vec::new();
+            while heard.len() < wanted.len() {
+                heard.extend(stream.next().await.unwrap().unwrap().bytes);
+            }
+            assert_eq!(String::from_utf8(heard).unwrap(), wanted);
+            writer.set_len(text.len() as u64 + 5).unwrap();
+        }
     }
 }

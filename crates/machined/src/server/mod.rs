@@ -18,6 +18,7 @@ pub mod images;
 pub mod import;
 pub mod insight;
 pub mod logs;
+mod logs_tail;
 pub mod machine;
 pub mod netstat;
 pub mod power;
