@@ -1,19 +1,29 @@
 //! What builds keep for the next one, and for how long: the cache of a machine that builds all day must not fill its disk.
 //!
-//! A build touches what it uses ([`touch`]), and what was used last is kept longest.
+//! A build touches what it uses ([`touch`]), and what was used last is kept longest. Builds that share a cache work each in
+//! a folder of its own ([`work`]) and put whole results where others look for them ([`finish`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
+use tempfile::TempDir;
 
 use crate::go;
 use crate::oci::{Descriptor, Layout};
 
 /// What nobody used for so long is removed.
 const KEEP: Duration = Duration::from_secs(3 * 24 * 3600);
+/// Packages of Debian that nobody used for so long are removed: they are small, and mirrors drop what was replaced.
+const KEEP_PACKAGES: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A build that used something so recently may still be reading it.
+const BUSY: Duration = Duration::from_secs(3600);
+/// How folders of unfinished work begin.
+const UNFINISHED: &str = "unfinished-";
 /// Products of one kind that are kept: of the last build, and of a few before it or of other branches. Each takes 50 MB.
 const PRODUCTS: usize = 4;
 /// Bytes of layers that are kept: four times what one build needs.
@@ -21,12 +31,51 @@ const LAYERS: u64 = 2 << 30;
 
 /// Remembers that a file was of use now. Nothing but the order in which files are removed depends on it.
 pub fn touch(path: &Path) {
-    let file = fs::File::options().write(true).open(path);
-    let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+    let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes what is not worth keeping after a build that succeeded: of products, layers and compiled components.
+/// Whether a build that goes on beside this one may be reading a file or folder.
+pub fn is_busy(path: &Path) -> bool {
+    let used = fs::metadata(path).and_then(|meta| meta.modified());
+    // What is from the future was used now, by somebody with another clock.
+    used.is_ok_and(|used| used.elapsed().map_or(true, |age| age < BUSY))
+}
+
+/// A folder for work that is not finished; removed with the value.
+///
+/// # Errors
+/// It cannot be made.
+pub fn work(cache: &Path) -> io::Result<TempDir> {
+    fs::create_dir_all(cache)?;
+    let mode = fs::Permissions::from_mode(0o755);
+    tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .permissions(mode)
+        .tempdir_in(cache)
+}
+
+/// Moves finished work where it belongs. What another build put there meanwhile stays if it is `whole`; what is broken goes.
+///
+/// # Errors
+/// It cannot be moved.
+pub fn finish(work: &Path, place: &Path, whole: impl Fn() -> bool) -> io::Result<()> {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match fs::rename(work, place) {
+        Err(_) if whole() => Ok(()),
+        Err(error) if matches!(error.kind(), AlreadyExists | DirectoryNotEmpty) => {
+            // In one step, so that who looks finds the one or the other; what was there goes with the work.
+            Ok(renameat_with(CWD, work, CWD, place, RenameFlags::EXCHANGE)?)
+        }
+        other => other,
+    }
+}
+
+/// Removes what is not worth keeping after a build that succeeded: of products, layers, compiled components and Debian's
+/// packages.
 pub fn tidy(cache: &Path, layers: &Layout) {
+    tidy_unfinished(cache);
+    tidy_packages(&cache.join("debian"));
     tidy_products(&cache.join("products"));
     tidy_layers(layers, LAYERS);
     tidy_components(&cache.join("components"));
@@ -46,7 +95,34 @@ impl Kept {
 }
 
 fn is_old(used: SystemTime) -> bool {
-    used.elapsed().is_ok_and(|age| age > KEEP)
+    is_older(used, KEEP)
+}
+
+fn is_older(used: SystemTime, than: Duration) -> bool {
+    used.elapsed().is_ok_and(|age| age > than)
+}
+
+/// What builds left that were killed.
+fn tidy_unfinished(cache: &Path) {
+    let left = newest_first(cache).into_iter();
+    for folder in left.filter(|kept| kept.name().starts_with(UNFINISHED) && is_old(kept.used)) {
+        let _ = fs::remove_dir_all(&folder.path);
+    }
+}
+
+/// Packages, what is remembered about them, and in `unpacked` their files, which can be had again from the packages.
+fn tidy_packages(folder: &Path) {
+    tidy_unfinished(folder);
+    let unpacked = newest_first(&folder.join("unpacked")).into_iter();
+    for package in unpacked.filter(|kept| is_old(kept.used)) {
+        let _ = fs::remove_dir_all(&package.path);
+    }
+    for kept in newest_first(folder) {
+        if is_older(kept.used, KEEP_PACKAGES) {
+            // Folders stay: this removes files only.
+            let _ = fs::remove_file(&kept.path);
+        }
+    }
 }
 
 /// What is in a folder, what was used last first.
@@ -127,13 +203,13 @@ mod tests {
     fn write(path: &Path, hours: u64, text: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+        age(path, hours);
+    }
+
+    /// Makes a file or folder one that was last used `hours` ago.
+    fn age(path: &Path, hours: u64) {
         let used = SystemTime::now() - Duration::from_secs(hours * 3600);
-        fs::File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(used)
-            .unwrap();
+        fs::File::open(path).unwrap().set_modified(used).unwrap();
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -195,5 +271,56 @@ mod tests {
         write(&dir.path().join("being-built/program"), 90, "");
         tidy_components(dir.path());
         assert_eq!(names(dir.path()), ["being-built", "used-1"]);
+    }
+
+    #[test]
+    fn packages_and_their_files_go_when_nobody_used_them_for_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = 24;
+        write(&dir.path().join("used_1_all.deb"), day, "");
+        write(&dir.path().join("unused_1_all.deb"), 10 * day, "");
+        write(&dir.path().join("replaced_1_all.deb"), 31 * day, "");
+        write(&dir.path().join("successors-1.json"), 31 * day, "");
+        let unpacked = dir.path().join("unpacked");
+        for (name, days) in [("used_1_all-aa", 1), ("unused_1_all-bb", 10)] {
+            write(&unpacked.join(name).join("usr/file"), 100 * day, "");
+            age(&unpacked.join(name), days * day);
+        }
+        age(&unpacked, 100 * day);
+        tidy_packages(dir.path());
+        assert_eq!(names(dir.path()), ["unpacked", "unused_1_all.deb", "used_1_all.deb"]);
+        assert_eq!(names(&unpacked), ["used_1_all-aa"]);
+        assert!(unpacked.join("used_1_all-aa/usr/file").is_file());
+    }
+
+    #[test]
+    fn a_folder_that_is_touched_is_busy_and_unfinished_work_of_long_ago_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["unfinished-now", "unfinished-before", "component"] {
+            write(&dir.path().join(name).join("file"), 90, "");
+            age(&dir.path().join(name), 90);
+        }
+        assert!(!is_busy(&dir.path().join("unfinished-now")));
+        touch(&dir.path().join("unfinished-now"));
+        assert!(is_busy(&dir.path().join("unfinished-now")));
+        tidy_unfinished(dir.path());
+        assert_eq!(names(dir.path()), ["component", "unfinished-now"]);
+    }
+
+    #[test]
+    fn who_finishes_second_leaves_what_is_whole_and_replaces_what_is_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("place");
+        let said = || fs::read_to_string(place.join("file")).unwrap();
+        for (whole, text) in [(false, "first"), (true, "second"), (false, "third")] {
+            let work = work(dir.path()).unwrap();
+            fs::write(work.path().join("file"), text).unwrap();
+            finish(work.path(), &place, || whole).unwrap();
+            let wanted = if text == "second" { "first" } else { text };
+            assert_eq!(said(), wanted);
+        }
+        assert_eq!(names(dir.path()), ["place"]);
+        let mode = fs::metadata(&place).unwrap().permissions().mode();
+        assert_eq!(mode & 0o700, 0o700);
     }
 }

@@ -237,7 +237,8 @@ fn product(
     fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
     let kept = folder.join(format!("{key}-{name}"));
     if !kept.is_file() {
-        let partial = folder.join(format!("{key}-{name}.partial"));
+        let work = cache::work(inputs.cache).map_err(failed("prepare", &kept))?;
+        let partial = work.path().join(name);
         make(&partial)?;
         fs::rename(&partial, &kept).map_err(failed("finish", &kept))?;
     }

@@ -152,27 +152,28 @@ impl Go {
     ) -> Result<(BuiltComponent, bool), GoError> {
         let pin = distro.dir.join("go").join(&component.name);
         let key = self.key(&pin, component)?;
-        let home = cache
-            .join("components")
-            .join(format!("{}-{}", component.name, &key.hex()[..16]));
+        let components = cache.join("components");
+        let home = components.join(format!("{}-{}", component.name, &key.hex()[..16]));
         let record = home.join(RECORD);
         if let Some(built) = read_record(&record) {
             cache::touch(&record);
             return Ok((built, false));
         }
         let failed = |e| GoError::Io(format!("prepare {}", home.display()), e);
-        let _ = fs::remove_dir_all(&home);
-        fs::create_dir_all(&home).map_err(failed)?;
-        self.compile(&pin, component, &home)?;
+        fs::create_dir_all(&components).map_err(failed)?;
+        // Beside its place: other builds use what is there, or make the same now.
+        let work = cache::work(cache).map_err(failed)?;
+        self.compile(&pin, component, work.path())?;
         let mut binaries = BTreeMap::new();
         let mut modules = BTreeMap::new();
         for name in component.binaries.keys() {
-            let path = home.join(name);
+            let made = work.path().join(name);
             let (digest, size) =
-                Digest::of_file(&path).map_err(|e| GoError::Io(format!("read {}", path.display()), e))?;
-            for module in self.modules(&path)? {
+                Digest::of_file(&made).map_err(|e| GoError::Io(format!("read {}", made.display()), e))?;
+            for module in self.modules(&made)? {
                 modules.insert((module.path.clone(), module.version.clone()), module);
             }
+            let path = home.join(name);
             binaries.insert(name.clone(), Binary { path, digest, size });
         }
         for module in modules.values_mut() {
@@ -187,7 +188,8 @@ impl Go {
             modules: modules.into_values().collect(),
         };
         let text = serde_json::to_vec_pretty(&built).map_err(|e| GoError::Io("describe".into(), e.into()))?;
-        fs::write(&record, text).map_err(failed)?;
+        fs::write(work.path().join(RECORD), text).map_err(failed)?;
+        cache::finish(work.path(), &home, || read_record(&record).is_some()).map_err(failed)?;
         self.forget_older(component, &home);
         Ok((built, true))
     }
@@ -270,14 +272,15 @@ impl Go {
         self.module_cache.join(format!("{escaped}@{}", module.version))
     }
 
-    /// Removes results of other inputs: there is one build of a component.
+    /// Removes results of other inputs, but not those that a build beside this one may be using.
     fn forget_older(&self, component: &Component, keep: &Path) {
         let Some(parent) = keep.parent() else { return };
         let prefix = format!("{}-", component.name);
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let suffix = name.strip_prefix(&prefix).unwrap_or_default();
-            if suffix.len() == 16 && suffix.bytes().all(|b| b.is_ascii_hexdigit()) && entry.path() != keep {
+            let is_other = suffix.len() == 16 && suffix.bytes().all(|b| b.is_ascii_hexdigit()) && entry.path() != keep;
+            if is_other && !cache::is_busy(&entry.path().join(RECORD)) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -346,9 +349,9 @@ fn fetch(wanted: &Toolchain, cache: &Path, home: &Path) -> Result<(), GoError> {
         "{proxy}/golang.org/toolchain/@v/v0.0.1-go{}.linux-amd64.zip",
         wanted.version
     );
-    let archive = cache.join(format!("go-{}.zip", wanted.version));
     let failed = |e| GoError::Io(format!("unpack Go into {}", home.display()), e);
-    fs::create_dir_all(cache).map_err(failed)?;
+    let work = cache::work(cache).map_err(failed)?;
+    let archive = work.path().join("go.zip");
     Tool::new("curl", "curl")
         .args(["-fsSL", "--retry", "3", "-o"])
         .arg(&archive)
@@ -356,23 +359,19 @@ fn fetch(wanted: &Toolchain, cache: &Path, home: &Path) -> Result<(), GoError> {
         .output()?;
     let (digest, _) = Digest::of_file(&archive).map_err(failed)?;
     if digest.hex() != wanted.sha256 {
-        let _ = fs::remove_file(&archive);
         return Err(GoError::Bad(format!(
             "{url} has SHA-256 {}, not {}",
             digest.hex(),
             wanted.sha256
         )));
     }
-    let work = cache.join("go-unpacking");
-    let _ = fs::remove_dir_all(&work);
-    fs::create_dir_all(&work).map_err(failed)?;
     Tool::new("unzip", "unzip")
         .arg("-q")
         .arg(&archive)
         .arg("-d")
-        .arg(&work)
+        .arg(work.path())
         .output()?;
-    let unpacked = work.join(module);
+    let unpacked = work.path().join(module);
     // A module archive has no modes.
     for folder in ["bin", "pkg/tool/linux_amd64"] {
         for entry in fs::read_dir(unpacked.join(folder)).into_iter().flatten().flatten() {
@@ -380,9 +379,7 @@ fn fetch(wanted: &Toolchain, cache: &Path, home: &Path) -> Result<(), GoError> {
             fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o755)).map_err(failed)?;
         }
     }
-    fs::rename(&unpacked, home).map_err(failed)?;
-    fs::remove_dir_all(&work).map_err(failed)?;
-    fs::remove_file(&archive).map_err(failed)
+    cache::finish(&unpacked, home, || home.join("bin/go").is_file()).map_err(failed)
 }
 
 #[cfg(test)]
@@ -402,6 +399,55 @@ mod tests {
         let go = Go::find_or_fetch(&wanted, dir.path()).unwrap();
         assert_eq!(go.version, wanted.version);
         assert!(go.program.starts_with(dir.path()));
+    }
+
+    /// Stands in for Go: writes what it is told to build, when two of it are at it.
+    fn stand_in(folder: &Path) -> Go {
+        let script = format!(
+            "#!/bin/sh\nset -e\n[ $1 != version ] || exit 0\nmkdir {0}/begun.$$\n\
+             while [ $(ls -d {0}/begun.* | wc -l) -lt 2 ]; do sleep 0.05; done\n\
+             while [ \"$1\" != -o ]; do shift; done\nfolder=$2; shift 2\n\
+             for package; do echo whole >$folder$(basename $package); done\n",
+            folder.display()
+        );
+        let (text, program) = (folder.join("text"), folder.join("go"));
+        fs::write(&text, script).unwrap();
+        // By another process: who forks here while the file is open for writing keeps it from being run.
+        let args = ["-m", "755"];
+        let install = Tool::new("install", "coreutils").args(args);
+        install.arg(&text).arg(&program).output().unwrap();
+        Go::new(program, "1.99.0".to_owned(), folder)
+    }
+
+    #[test]
+    fn two_builds_of_one_component_at_once_do_not_disturb_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (go, cache) = (stand_in(dir.path()), dir.path().join("cache"));
+        let distro = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../distro");
+        let distro = Distro::load(&distro, "v0").unwrap();
+        let named_after_packages = |component: &&Component| {
+            let mut binaries = component.binaries.iter();
+            !component.cgo && binaries.all(|(name, package)| package.rsplit('/').next() == Some(name.as_str()))
+        };
+        let component = distro.components.iter().find(named_after_packages).unwrap();
+        let build = || go.build(&distro, component, &cache).unwrap();
+        let (first, second) = std::thread::scope(|scope| {
+            let other = scope.spawn(build);
+            (build(), other.join().unwrap())
+        });
+        assert!(first.1 && second.1);
+        for binary in first.0.binaries.values().chain(second.0.binaries.values()) {
+            assert_eq!(fs::read_to_string(&binary.path).unwrap(), "whole\n");
+        }
+        let (kept, anew) = build();
+        assert!(!anew);
+        assert_eq!(kept.binaries.len(), component.binaries.len());
+        // Nothing is left of the one that came second.
+        let left: Vec<_> = fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["components"]);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use super::lock::{Lock, Locked};
 use super::{DebianError, Package, WhenGone};
+use crate::cache;
 use crate::digest::Digest;
 use crate::run::Tool;
 
@@ -35,6 +38,7 @@ pub(super) fn fetch(lock: &Lock, when: WhenGone, cache: &Path) -> Result<Vec<Pac
     };
     let kept = lock.packages.iter().filter(|package| !gone.contains(package));
     let files = kept.map(|package| package.file.clone()).chain(successors);
+    cache::touch(&record(lock, cache));
     let mut packages = files
         .map(|file| unpack(&cache.join(file), cache))
         .collect::<Result<Vec<_>, _>>()?;
@@ -79,15 +83,14 @@ fn successors(lock: &Lock, gone: &[Locked], cache: &Path) -> Result<Vec<String>,
 
 /// A folder that is downloaded into.
 struct Work<'a> {
-    dir: PathBuf,
+    dir: TempDir,
     cache: &'a Path,
 }
 
 impl Work<'_> {
     fn new(cache: &Path) -> Result<Work<'_>, DebianError> {
-        let dir = cache.join("downloading");
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).map_err(|e| DebianError::Io(format!("prepare {}", dir.display()), e))?;
+        let dir = cache::work(cache);
+        let dir = dir.map_err(|e| DebianError::Io(format!("prepare a folder in {}", cache.display()), e))?;
         Ok(Work { dir, cache })
     }
 
@@ -111,7 +114,7 @@ impl Work<'_> {
 
     fn anywhere(&self, lock: &Lock, package: &Locked, mirrors: &[String]) -> bool {
         lock.places(package, mirrors).iter().any(|url| {
-            let tool = Tool::new("/usr/lib/apt/apt-helper", "apt").dir(&self.dir);
+            let tool = Tool::new("/usr/lib/apt/apt-helper", "apt").dir(self.dir.path());
             let tool = tool.args([
                 "-o",
                 &format!("Acquire::http::Timeout={PATIENCE}"),
@@ -133,7 +136,7 @@ impl Work<'_> {
     }
 
     fn apt_once(&self, packages: &[String]) -> Result<(), DebianError> {
-        let tool = Tool::new("apt-get", "apt").dir(&self.dir);
+        let tool = Tool::new("apt-get", "apt").dir(self.dir.path());
         tool.args(["download", "-o", "APT::Sandbox::User=root"])
             .args(packages)
             .output()?;
@@ -142,7 +145,7 @@ impl Work<'_> {
 
     /// Moves files that are `right` into the cache; gives their names.
     fn keep(&self, right: impl Fn(&str, &Digest) -> bool) -> Result<Vec<String>, DebianError> {
-        let failed = |e| DebianError::Io(format!("read {}", self.dir.display()), e);
+        let failed = |e| DebianError::Io(format!("read {}", self.dir.path().display()), e);
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -153,7 +156,6 @@ impl Work<'_> {
                 files.push(name);
             }
         }
-        fs::remove_dir_all(&self.dir).map_err(failed)?;
         files.sort();
         Ok(files)
     }
@@ -182,15 +184,20 @@ fn unpack(file: &Path, cache: &Path) -> Result<Package, DebianError> {
     let (name, version, architecture) = (next(), next(), next());
     let (digest, _) = Digest::of_file(file).map_err(|e| DebianError::Io(format!("read {}", file.display()), e))?;
     let dir = cache.join("unpacked").join(format!("{stem}-{}", &digest.hex()[..12]));
+    // First, so that another build does not remove it now.
+    cache::touch(&dir);
     if !dir.is_dir() {
-        let partial = dir.with_extension("partial");
         let failed = |e| DebianError::Io(format!("unpack {}", file.display()), e);
-        let _ = fs::remove_dir_all(&partial);
-        fs::create_dir_all(&partial).map_err(failed)?;
+        fs::create_dir_all(cache.join("unpacked")).map_err(failed)?;
+        let work = cache::work(cache).map_err(failed)?;
+        let partial = work.path().join(&stem);
+        fs::create_dir(&partial).map_err(failed)?;
         let tool = Tool::new("dpkg-deb", "dpkg").arg("-x");
         tool.arg(file).arg(&partial).output()?;
-        fs::rename(&partial, &dir).map_err(failed)?;
+        cache::finish(&partial, &dir, || dir.is_dir()).map_err(failed)?;
     }
+    cache::touch(file);
+    cache::touch(&dir);
     Ok(Package {
         name,
         version,

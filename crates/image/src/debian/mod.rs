@@ -77,7 +77,10 @@ pub fn of_mirrors(names: &[String], cache: &Path) -> Result<Vec<Package>, Debian
     let known = cache.join(name);
     let text = fs::read_to_string(&known).unwrap_or_default();
     let lock = match toml::from_str::<Lock>(&text) {
-        Ok(lock) => lock,
+        Ok(lock) => {
+            crate::cache::touch(&known);
+            lock
+        }
         Err(_) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let lock = Lock::of_mirrors(names, now.as_secs())?;
