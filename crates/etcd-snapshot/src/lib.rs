@@ -39,13 +39,19 @@ const PIECE: usize = 256 * 1024;
 pub enum Error {
     /// It cannot be read.
     #[error("cannot read it: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// It is something else, or less than a snapshot.
     #[error("it is not a snapshot of etcd: {0}")]
     Foreign(String),
     /// It was a snapshot of etcd once.
     #[error("it is corrupted: {0}")]
     Corrupted(String),
+}
+
+impl From<io::Error> for Error {
+    fn from(cause: io::Error) -> Self {
+        Self::Io(cause)
+    }
 }
 
 /// What the checksum at the end says.

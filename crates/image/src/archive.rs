@@ -51,10 +51,10 @@ pub enum ArchiveError {
     TooLarge(u64),
     /// It cannot be read.
     #[error("read the archive: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// The folder it is unpacked to does not work.
     #[error("unpack the archive: {0}")]
-    Write(#[source] io::Error),
+    Write(io::Error),
     /// The layout does not work.
     #[error(transparent)]
     Layout(#[from] LayoutError),

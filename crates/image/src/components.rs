@@ -15,12 +15,12 @@ const LOCK: &str = "debian.lock";
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// It could not be read.
-    #[error("read {}: {source}", path.display())]
+    #[error("read {}: {cause}", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It says something wrong.
     #[error("{}: {message}", path.display())]
@@ -239,9 +239,9 @@ pub fn renew_lock(dir: &Path, epoch: u64) -> Result<PathBuf, RenewError> {
     let debian: Debian = read(&dir.join("debian.toml"))?;
     let path = dir.join(LOCK);
     let text = Lock::of_mirrors(&debian.packages, epoch)?.encode();
-    std::fs::write(&path, text).map_err(|source| RenewError::Write {
+    std::fs::write(&path, text).map_err(|cause| RenewError::Write {
         path: path.clone(),
-        source,
+        cause,
     })?;
     Ok(path)
 }
@@ -256,19 +256,19 @@ pub enum RenewError {
     #[error(transparent)]
     Debian(#[from] DebianError),
     /// It cannot be written.
-    #[error("write {}: {source}", path.display())]
+    #[error("write {}: {cause}", path.display())]
     Write {
         /// Which file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ManifestError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ManifestError::Read {
+    let text = std::fs::read_to_string(path).map_err(|cause| ManifestError::Read {
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     toml::from_str(&text).map_err(|e| ManifestError::Content {
         path: path.to_owned(),

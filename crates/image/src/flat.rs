@@ -163,9 +163,9 @@ fn make(folder: &Path) -> Result<(), LayoutError> {
     fs::create_dir_all(folder).map_err(|source| failed("create", folder, source))
 }
 
-fn failed(doing: &'static str, path: &Path, source: io::Error) -> LayoutError {
+fn failed(doing: &'static str, path: &Path, cause: io::Error) -> LayoutError {
     let path = path.to_owned();
-    LayoutError::Io { doing, path, source }
+    LayoutError::Io { doing, path, cause }
 }
 
 fn bad(doing: &'static str, path: &Path, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LayoutError {

@@ -46,14 +46,14 @@ pub enum MakeError {
     NoProgram(PathBuf),
     /// Which crates are inside of the programs is not known.
     #[error(
-        "read {}, the list of crates inside of the programs: {source} (`cargo xtask dist` writes it beside them)",
+        "read {}, the list of crates inside of the programs: {cause} (`cargo xtask dist` writes it beside them)",
         path.display()
     )]
     NoCrates {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
-        source: io::Error,
+        cause: io::Error,
     },
     /// `SOURCE_DATE_EPOCH` is wrong.
     #[error("SOURCE_DATE_EPOCH={0:?} is not a number of seconds")]
@@ -109,7 +109,7 @@ impl Programs {
         let read = || -> io::Result<Vec<sbom::Package>> { Ok(serde_json::from_slice(&fs::read(&path)?)?) };
         match read() {
             Ok(crates) => Ok(Programs { files, crates }),
-            Err(source) => Err(MakeError::NoCrates { path, source }),
+            Err(cause) => Err(MakeError::NoCrates { path, cause }),
         }
     }
 }

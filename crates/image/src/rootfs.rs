@@ -29,13 +29,25 @@ pub enum RootfsError {
     Missing(String),
     /// A Debian file is missing.
     #[error("assemble the root filesystem: {0}")]
-    Debian(#[from] DebianError),
+    Debian(DebianError),
     /// A file could not be read.
     #[error("assemble the root filesystem: {0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// Something got in that must not be in a node.
     #[error("assemble the root filesystem: {0} must not be in it")]
     Forbidden(String),
+}
+
+impl From<DebianError> for RootfsError {
+    fn from(cause: DebianError) -> Self {
+        Self::Debian(cause)
+    }
+}
+
+impl From<std::io::Error> for RootfsError {
+    fn from(cause: std::io::Error) -> Self {
+        Self::Io(cause)
+    }
 }
 
 /// Debian sets in the node.

@@ -19,16 +19,16 @@ use crate::oci::media_type;
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     /// A file could not be written.
-    #[error("unpack {path}: {source}")]
+    #[error("unpack {path}: {cause}")]
     Entry {
         /// The path inside the image.
         path: String,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The archive is broken.
     #[error("read a layer: {0}")]
-    Archive(#[from] io::Error),
+    Archive(io::Error),
     /// The archive's content is not what the image says.
     #[error("a layer's content has digest {got}, not {want}")]
     Mismatch {
@@ -40,6 +40,12 @@ pub enum UnpackError {
     /// A compression we do not know.
     #[error("layer of type {0:?} is not supported (tar, gzip and zstd are)")]
     MediaType(String),
+}
+
+impl From<io::Error> for UnpackError {
+    fn from(cause: io::Error) -> Self {
+        Self::Archive(cause)
+    }
 }
 
 const WHITEOUT: &str = ".wh.";
@@ -129,9 +135,9 @@ impl Unpacker {
         for entry in archive.entries()? {
             let mut entry = entry?;
             let raw = entry.path()?.into_owned();
-            let failed = |source: io::Error| UnpackError::Entry {
+            let failed = |cause: io::Error| UnpackError::Entry {
                 path: raw.display().to_string(),
-                source,
+                cause,
             };
             let Some(path) = clean(&raw).map_err(failed)? else {
                 continue;

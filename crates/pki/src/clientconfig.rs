@@ -131,10 +131,10 @@ impl ClientConfig {
 
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let bytes = fs::read(path).map_err(|source| Error::File {
+        let bytes = fs::read(path).map_err(|cause| Error::File {
             action: "read",
             path: path.to_owned(),
-            source,
+            cause,
         })?;
         let text = String::from_utf8(bytes).map_err(|_| Error::ClientConfig {
             path: Some(path.to_owned()),
@@ -152,7 +152,7 @@ impl ClientConfig {
     /// Reads a file; one that does not exist is an empty configuration.
     pub fn load_or_default(path: &Path) -> Result<Self, Error> {
         match Self::load(path) {
-            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(Error::File { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             other => other,
         }
     }

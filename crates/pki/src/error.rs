@@ -71,14 +71,14 @@ pub enum Error {
     #[error("certificate fingerprint \"{0}\" is not a SHA-256 in hexadecimal (64 digits, colons allowed) or base64")]
     Fingerprint(String),
     /// A file that cannot be read or written.
-    #[error("{action} {path}: {source}")]
+    #[error("{action} {path}: {cause}")]
     File {
         /// "read" or "write".
         action: &'static str,
         /// Which file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A client configuration that does not parse.
     #[error("client configuration{}: {reason}", path.as_ref().map(|p| format!(" {}", p.display())).unwrap_or_default())]

@@ -1,16 +1,24 @@
 //! One error for the whole crate: what was being done, and what the kernel said.
 
-use std::io;
+use std::{fmt, io};
 
-/// A system call that failed, with what it was meant to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{action}: {source}")]
+/// A system call that failed, with what it was meant to do. It says both itself, so it names no `source()`: who prints
+/// an error and its causes would say the kernel's answer twice.
+#[derive(Debug)]
 pub struct Error {
     /// What was being done, to what: `mount tmpfs on /run`.
     pub action: String,
     /// What the kernel answered.
     pub source: io::Error,
 }
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.action, self.source)
+    }
+}
+
+impl std::error::Error for Error {}
 
 /// The result of every call in this crate.
 pub type Result<T> = std::result::Result<T, Error>;

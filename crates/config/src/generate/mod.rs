@@ -37,7 +37,13 @@ pub enum Error {
     Secrets(#[from] crate::secrets::Error),
     /// A value given makes the configuration wrong.
     #[error("the configuration would be wrong: {0}")]
-    Decode(#[from] DecodeErrors),
+    Decode(DecodeErrors),
+}
+
+impl From<DecodeErrors> for Error {
+    fn from(cause: DecodeErrors) -> Self {
+        Self::Decode(cause)
+    }
 }
 
 /// What a cluster's configurations are generated from.

@@ -27,7 +27,7 @@ impl KubernetesPki {
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let file = |name: &str| {
             let path = folder.join(name);
-            std::fs::read(&path).map_err(|source| Error::Read { path, source })
+            std::fs::read(&path).map_err(|cause| Error::Read { path, cause })
         };
         let pair = |name: &str| {
             let key = Secret::new(file(&format!("{name}.key"))?);

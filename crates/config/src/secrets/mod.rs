@@ -51,12 +51,12 @@ pub struct SecretsBundle {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A key or certificate could not be made or read.
-    #[error("{what}: {source}")]
+    #[error("{what}: {cause}")]
     Pki {
         /// What was being done.
         what: &'static str,
         /// Why it failed.
-        source: pki::Error,
+        cause: pki::Error,
     },
     /// The file is wrong.
     #[error(transparent)]
@@ -68,17 +68,17 @@ pub enum Error {
     #[error("take secrets from the configuration: {0}")]
     Import(String),
     /// A file could not be read.
-    #[error("read {path}: {source}")]
+    #[error("read {path}: {cause}")]
     Read {
         /// Which file.
         path: std::path::PathBuf,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
 pub(crate) fn pki_error(what: &'static str) -> impl FnOnce(pki::Error) -> Error {
-    move |source| Error::Pki { what, source }
+    move |cause| Error::Pki { what, cause }
 }
 
 impl SecretsBundle {

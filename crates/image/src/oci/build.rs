@@ -19,10 +19,22 @@ pub enum BuildError {
     Layout(#[from] LayoutError),
     /// A file could not be read or written.
     #[error("build image: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// A document could not be written.
     #[error("build image: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(serde_json::Error),
+}
+
+impl From<io::Error> for BuildError {
+    fn from(cause: io::Error) -> Self {
+        Self::Io(cause)
+    }
+}
+
+impl From<serde_json::Error> for BuildError {
+    fn from(cause: serde_json::Error) -> Self {
+        Self::Json(cause)
+    }
 }
 
 /// How layers are compressed.

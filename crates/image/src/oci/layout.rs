@@ -11,22 +11,22 @@ use crate::digest::{Digest, HashWriter};
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// A file could not be read or written.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {cause}", path.display())]
     Io {
         /// What was being done.
         doing: &'static str,
         /// To which file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A document is not what it should be.
-    #[error("read {}: {source}", path.display())]
+    #[error("read {}: {cause}", path.display())]
     Json {
         /// Which file.
         path: PathBuf,
         /// What is wrong.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// Content does not have the digest it was announced with.
     #[error("store blob: content has digest {got}, not {want}")]
@@ -40,7 +40,7 @@ pub enum LayoutError {
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LayoutError {
     let path = path.to_owned();
-    move |source| LayoutError::Io { doing, path, source }
+    move |cause| LayoutError::Io { doing, path, cause }
 }
 
 /// A layout on disk. Opening one reads nothing; every call looks at the files as they are.
@@ -89,7 +89,7 @@ impl Layout {
     pub fn index(&self) -> Result<Index, LayoutError> {
         let path = self.index_path();
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| LayoutError::Json { path, source }),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|cause| LayoutError::Json { path, cause }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Index::default()),
             Err(error) => Err(io_error("read", &path)(error)),
         }
@@ -103,9 +103,9 @@ impl Layout {
             .manifests
             .sort_by(|a, b| (name(a), &a.digest).cmp(&(name(b), &b.digest)));
         let path = self.index_path();
-        let bytes = serde_json::to_vec_pretty(&index).map_err(|source| LayoutError::Json {
+        let bytes = serde_json::to_vec_pretty(&index).map_err(|cause| LayoutError::Json {
             path: path.clone(),
-            source,
+            cause,
         })?;
         replace(&path, &bytes)
     }

@@ -38,12 +38,24 @@ pub(crate) enum RequestError {
     Connect(String, std::io::Error),
     #[error("no answer within {} s", IDLE_TIMEOUT.as_secs())]
     Silent,
-    #[error("the connection broke: {0}")]
-    Broken(#[from] hyper::Error),
+    #[error("the connection broke: {}", with_causes(.0))]
+    Broken(hyper::Error),
     #[error("{status}{detail}")]
     Status { status: StatusCode, detail: String },
     #[error("{0}")]
     Answer(String),
+}
+
+impl From<hyper::Error> for RequestError {
+    fn from(cause: hyper::Error) -> Self {
+        Self::Broken(cause)
+    }
+}
+
+/// An error that does not say its causes itself, with them.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Talks to one endpoint about one repository.

@@ -75,7 +75,7 @@ fn disk(image: &str) -> impl FnOnce(LayoutError) -> Failure {
         Failure::Here(PullError::Disk {
             image,
             doing: "write the layout".to_owned(),
-            source: io::Error::other(error),
+            cause: io::Error::other(error),
         })
     }
 }
@@ -189,11 +189,11 @@ impl Job<'_> {
             if !kept.blob_path(&blob.digest).exists() {
                 self.fetch(blob, kept).await?;
             }
-            return share(kept, self.layout, blob).map_err(|source| {
+            return share(kept, self.layout, blob).map_err(|cause| {
                 Failure::Here(PullError::Disk {
                     image: blob.digest.to_string(),
                     doing: "copy a blob that was kept".to_owned(),
-                    source,
+                    cause,
                 })
             });
         }
@@ -202,11 +202,11 @@ impl Job<'_> {
 
     /// Fetches a blob into a layout; it appears there whole and checked, or not at all.
     async fn fetch(&self, blob: &Descriptor, layout: &Layout) -> Result<(), Failure> {
-        let here = |source: io::Error| {
+        let here = |cause: io::Error| {
             Failure::Here(PullError::Disk {
                 image: blob.digest.to_string(),
                 doing: format!("write {}", layout.root().display()),
-                source,
+                cause,
             })
         };
         let mut coming = self.client.read(blob).await?;

@@ -127,22 +127,22 @@ pub enum PullError {
     #[error("pull {0}: cancelled")]
     Cancelled(String),
     /// The folder could not be prepared or written.
-    #[error("pull {image}: {doing}: {source}")]
+    #[error("pull {image}: {doing}: {cause}")]
     Disk {
         /// The image.
         image: String,
         /// What was being done.
         doing: String,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A layer cannot be unpacked.
-    #[error("pull {image}: {source}")]
+    #[error("pull {image}: {cause}")]
     Unpack {
         /// The image.
         image: String,
         /// Why.
-        source: crate::unpack::UnpackError,
+        cause: crate::unpack::UnpackError,
     },
 }
 

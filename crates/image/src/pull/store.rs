@@ -167,9 +167,9 @@ impl<'a> Place<'a> {
                 Ok(())
             });
             let unpacked = unpacked.await.map_err(|e| disk("unpack".into())(io::Error::other(e)))?;
-            unpacked.map_err(|source| PullError::Unpack {
+            unpacked.map_err(|cause| PullError::Unpack {
                 image: reference.to_owned(),
-                source,
+                cause,
             })?;
         }
 
@@ -194,7 +194,7 @@ impl<'a> Place<'a> {
 /// The error of an image that could not be put on disk.
 fn disk(image: &str, doing: String) -> impl FnOnce(io::Error) -> PullError + use<> {
     let image = image.to_owned();
-    move |source| PullError::Disk { image, doing, source }
+    move |cause| PullError::Disk { image, doing, cause }
 }
 
 /// Moves the finished folder into place. An older image there is exchanged for it in one step and then removed.

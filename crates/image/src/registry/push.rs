@@ -54,10 +54,10 @@ impl Uploads {
             }
             Ok(())
         });
-        made.map_err(|source| LayoutError::Io {
+        made.map_err(|cause| LayoutError::Io {
             doing: "prepare",
             path: folder.clone(),
-            source,
+            cause,
         })?;
         let open = Mutex::new(HashMap::new());
         Ok(Uploads {

@@ -33,7 +33,7 @@ pub fn path(flags: &ClientFlags, program: Program) -> Result<PathBuf> {
 /// There is none, or it cannot be read.
 pub fn load(path: &Path, program: Program) -> Result<ClientConfig> {
     match ClientConfig::load(path) {
-        Err(pki::Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(pki::Error::File { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {
             bail!(none(path, program))
         }
         other => other.map_err(|error| unread(path, error)),
@@ -51,7 +51,7 @@ pub fn load_or_default(path: &Path) -> Result<ClientConfig> {
 /// A client configuration that cannot be read.
 fn unread(path: &Path, error: pki::Error) -> anyhow::Error {
     match error {
-        pki::Error::File { source, .. } => reading::failed(path, kind::CLIENT_CONFIG, source),
+        pki::Error::File { cause, .. } => reading::failed(path, kind::CLIENT_CONFIG, cause),
         error => anyhow!("{error}: mend it, or name another one (--talosconfig FILE or TALOSCONFIG)"),
     }
 }

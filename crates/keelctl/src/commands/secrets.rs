@@ -54,7 +54,7 @@ pub fn run(action: &GenAction, force: bool) -> Result<()> {
 /// A file of another distribution's keys that cannot be read.
 fn unread(error: config::secrets::Error) -> anyhow::Error {
     match error {
-        config::secrets::Error::Read { path, source } => reading::failed(&path, kind::KUBERNETES_PKI, source),
+        config::secrets::Error::Read { path, cause } => reading::failed(&path, kind::KUBERNETES_PKI, cause),
         other => other.into(),
     }
 }

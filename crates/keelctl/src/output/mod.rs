@@ -60,11 +60,10 @@ mod tests {
     #[test]
     fn a_cause_that_an_error_tells_itself_is_told_once() {
         let missing = || io::Error::from(io::ErrorKind::NotFound);
-        let telling = pki::Error::File {
-            action: "read",
-            path: "/x".into(),
-            source: missing(),
-        };
+        #[derive(Debug, thiserror::Error)]
+        #[error("read /x: {0}")]
+        struct Telling(#[source] io::Error);
+        let telling = Telling(missing());
         let error = Err::<(), _>(telling).context("start").unwrap_err();
         assert_eq!(told(&error), format!("start: read /x: {}", missing()));
         let error = Err::<(), _>(missing()).context("read /x").unwrap_err();

@@ -43,17 +43,17 @@ pub enum FetchError {
         reason: String,
     },
     /// No address takes a connection.
-    #[error("{url}: connect to {address}: {source}")]
+    #[error("{url}: connect to {address}: {cause}")]
     Connect {
         /// The URL.
         url: String,
         /// Address and port.
         address: String,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The connection broke.
-    #[error("{url}: the connection broke: {source}")]
+    #[error("{url}: the connection broke")]
     Broken {
         /// The URL.
         url: String,
@@ -170,10 +170,10 @@ impl Fetch {
         if secure {
             let name = ServerName::try_from(host.clone()).map_err(|_| bad(&url, "its host is not a name"))?;
             let stream = tokio_rustls::TlsConnector::from(self.tls.clone()).connect(name, stream);
-            let stream = stream.await.map_err(|source| FetchError::Connect {
+            let stream = stream.await.map_err(|cause| FetchError::Connect {
                 url: url.clone(),
                 address: format!("{host}:{port} with TLS"),
-                source,
+                cause,
             })?;
             exchange(&url, TokioIo::new(stream), request).await
         } else {
@@ -206,10 +206,10 @@ async fn connect(url: &str, host: &str, port: u16) -> Result<TcpStream, FetchErr
     })?;
     let mut last = None;
     for address in addresses {
-        let failed = |source| FetchError::Connect {
+        let failed = |cause| FetchError::Connect {
             url: url.to_owned(),
             address: std::net::SocketAddr::new(address, port).to_string(),
-            source,
+            cause,
         };
         match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect((address, port))).await {
             Ok(Ok(stream)) => return Ok(stream),

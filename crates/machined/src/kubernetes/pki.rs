@@ -150,12 +150,12 @@ impl Client {
 #[derive(Debug, thiserror::Error)]
 pub enum KubeconfigError {
     /// The certificate cannot be issued.
-    #[error("issue the certificate of {user}: {source}")]
+    #[error("issue the certificate of {user}: {cause}")]
     Certificate {
         /// Its user.
         user: &'static str,
         /// Why.
-        source: Error,
+        cause: Error,
     },
     /// The file cannot be written.
     #[error(transparent)]
@@ -180,7 +180,7 @@ pub fn kubeconfig(
     let user = client.common_name();
     let pair = authority
         .sign(&client.request(ttl, now))
-        .map_err(|source| KubeconfigError::Certificate { user, source })?;
+        .map_err(|cause| KubeconfigError::Certificate { user, cause })?;
     let user = format!("{user}@{cluster}");
     let context = if client == Client::Admin {
         user.clone()

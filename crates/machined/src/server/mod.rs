@@ -132,3 +132,57 @@ pub fn actor<T>(request: &Request<T>) -> String {
 pub fn internal(error: anyhow::Error) -> Status {
     Status::internal(format!("{error:#}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::http::FetchError;
+    use std::io;
+
+    #[test]
+    fn a_status_says_what_was_being_done_and_each_cause_once() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let (image, doing) = ("example/a:v1".to_owned(), "make a folder".to_owned());
+        let layer = image::unpack::UnpackError::from(full());
+        let (url, address) = ("https://example".to_owned(), "10.5.0.1:443".to_owned());
+        let errors: Vec<anyhow::Error> = vec![
+            sys::Error {
+                action: "mount /run".to_owned(),
+                source: full(),
+            }
+            .into(),
+            ::pki::Error::File {
+                action: "write",
+                path: "/x".into(),
+                cause: full(),
+            }
+            .into(),
+            image::pull::PullError::Disk {
+                image: image.clone(),
+                doing,
+                cause: full(),
+            }
+            .into(),
+            image::pull::PullError::Unpack { image, cause: layer }.into(),
+            image::archive::ArchiveError::Write(full()).into(),
+            image::oci::BuildError::from(full()).into(),
+            etcd_snapshot::Error::from(full()).into(),
+            FetchError::Connect {
+                url,
+                address,
+                cause: full(),
+            }
+            .into(),
+        ];
+        for error in errors {
+            let own = error.to_string();
+            let status = internal(error.context("do it"));
+            let told = status.message();
+            assert!(told.starts_with("do it: "), "{told}");
+            // Where only the error itself is printed, its cause is there too.
+            for text in [told, &own] {
+                assert_eq!(text.matches(&full().to_string()).count(), 1, "{text}");
+            }
+        }
+    }
+}
