@@ -198,7 +198,16 @@ fn succeed(command: &mut Command) -> Result<()> {
 fn emulator(kernel: &Path, disk: &Path, socket: &Path, console: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", "qemu-system-x86_64"]);
-    command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max", "-m", MEMORY]);
+    command.args([
+        "-accel",
+        "tcg",
+        "-icount",
+        "shift=0,sleep=off",
+        "-cpu",
+        "max",
+        "-m",
+        MEMORY,
+    ]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command.arg("-kernel").arg(kernel);
     // Both are in the kernel, so it needs no other system to find its disk: NVMe and ext4.
