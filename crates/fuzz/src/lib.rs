@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     target("config", "machine configurations, from clients", config::fuzz::decode),
     target("patch", "patches of configurations, from clients", config::fuzz::patch),
     target("secrets", "bundles of secrets, from clients", config::fuzz::secrets),
@@ -42,6 +42,11 @@ pub const TARGETS: [Target; 16] = [
         "signature",
         "signatures of images, from registries",
         image_trust::fuzz::signature,
+    ),
+    target(
+        "keyless",
+        "what is beside keyless signatures, from registries",
+        image_trust::fuzz::keyless,
     ),
     target("layer", "layers of images, from registries", image::fuzz::unpack),
     target("archive", "archives of images, from clients", image::fuzz::archived),

@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use crate::key::Key;
-use crate::{Flaw, decoded};
+use crate::keyless::{self, Evidence, Material};
+use crate::{Flaw, Signatory, decoded};
 
 /// What the type of a bundle begins with, as an artifact and as its layer; a version follows.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle";
@@ -22,11 +22,14 @@ pub fn fallback_tag(digest: &str) -> String {
     digest.replace(':', "-")
 }
 
-/// A bundle, as far as it matters for a public key. What logs say of it is not looked at.
+/// A bundle, as far as it matters for images.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bundle {
     dsse_envelope: Option<Envelope>,
+    /// Who signed, and what logs say of it: of no interest for a public key.
+    #[serde(default)]
+    verification_material: serde_json::Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,21 +64,27 @@ struct Digests {
     sha256: Option<String>,
 }
 
-/// Checks that `key` signed a statement that says that the image with this digest (`sha256:…`) is good.
+/// Checks that this signatory signed a statement that says that the image with this digest (`sha256:…`) is good.
 ///
 /// # Errors
-/// It did not, or not of this image.
-pub fn check(bundle: &[u8], key: &Key, digest: &str) -> Result<(), Flaw> {
-    let signed = read(bundle)?;
-    let message = signed_bytes(&signed.kind, &signed.payload);
-    if !signed
-        .signatures
-        .iter()
-        .any(|signature| key.verifies(&message, signature))
-    {
-        return Err(Flaw::OtherKey);
+/// They did not, or not of this image.
+pub fn check(bundle: &[u8], signatory: &Signatory, digest: &str) -> Result<(), Flaw> {
+    let bundle = read(bundle)?;
+    let message = signed_bytes(&bundle.kind, &bundle.payload);
+    let mut checked = Err(Flaw::Unreadable("the envelope has no signature".to_owned()));
+    for signature in &bundle.signatures {
+        let signed = keyless::Signed {
+            message: &message,
+            payload: Some(&bundle.payload),
+            signature,
+        };
+        checked = signatory.signed(signed, || bundle.evidence());
+        if checked.is_ok() {
+            break;
+        }
     }
-    says(&signed.kind, &signed.payload, digest)
+    checked?;
+    says(&bundle.kind, &bundle.payload, digest)
 }
 
 /// What an envelope holds.
@@ -86,6 +95,19 @@ pub(crate) struct Signed {
     pub(crate) payload: Vec<u8>,
     /// Signatures of both, whoever they are of.
     signatures: Vec<Vec<u8>>,
+    material: serde_json::Value,
+}
+
+impl Signed {
+    /// What is beside the signatures, if it is about a certificate.
+    pub(crate) fn evidence(&self) -> Result<Option<Evidence>, keyless::Flaw> {
+        if self.material.is_null() {
+            return Ok(None);
+        }
+        let material = Material::deserialize(&self.material);
+        let material = material.map_err(|e| keyless::Flaw::Unreadable("what is", e.to_string()))?;
+        Ok(Evidence::from_material(material))
+    }
 }
 
 /// Opens the envelope of a bundle.
@@ -106,6 +128,7 @@ pub(crate) fn read(bundle: &[u8]) -> Result<Signed, Flaw> {
         kind: envelope.payload_type,
         payload,
         signatures,
+        material: bundle.verification_material,
     })
 }
 
@@ -149,6 +172,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::Key;
     use crate::key::tests::{pair, sign};
 
     const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
@@ -180,7 +204,11 @@ mod tests {
     }
 
     fn checked(bundle: &Value, key: &Key, digest: &str) -> Result<(), Flaw> {
-        check(&serde_json::to_vec(bundle).unwrap(), key, digest)
+        check(
+            &serde_json::to_vec(bundle).unwrap(),
+            &Signatory::Key(key.clone()),
+            digest,
+        )
     }
 
     #[test]
@@ -227,9 +255,9 @@ mod tests {
         let (key, bundle) = signed(STATEMENT, &statement());
         let mut without = bundle.clone();
         without["dsseEnvelope"]["signatures"] = json!([]);
-        assert_eq!(checked(&without, &key, DIGEST), Err(Flaw::OtherKey));
+        assert!(matches!(checked(&without, &key, DIGEST), Err(Flaw::Unreadable(_))));
         let message = json!({"messageSignature": {"signature": ""}});
         assert!(matches!(checked(&message, &key, DIGEST), Err(Flaw::Unreadable(_))));
-        assert!(check(b"", &key, DIGEST).is_err());
+        assert!(check(b"", &Signatory::Key(key), DIGEST).is_err());
     }
 }

@@ -75,7 +75,28 @@ impl Key {
         }
     }
 
-    fn from_info(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, BadKey> {
+    /// Reads a public key, DER.
+    ///
+    /// # Errors
+    /// It is none, or of a kind that is not supported.
+    pub fn from_der(der: &[u8]) -> Result<Self, BadKey> {
+        let damaged = |why: String| BadKey::Damaged(PUBLIC_KEY.to_owned(), why);
+        match SubjectPublicKeyInfo::from_der(der) {
+            Ok(([], info)) => Self::from_info(&info),
+            Ok(_) => Err(damaged("something follows it".to_owned())),
+            Err(error) => Err(damaged(error.to_string())),
+        }
+    }
+
+    /// Reads an RSA key as it is without saying that it is one (PKCS #1), DER.
+    ///
+    /// # Errors
+    /// It is none, or too small or too large.
+    pub fn from_rsa(der: &[u8]) -> Result<Self, BadKey> {
+        Self::usable(Kind::Rsa, der)
+    }
+
+    pub(crate) fn from_info(info: &SubjectPublicKeyInfo<'_>) -> Result<Self, BadKey> {
         let curve = || {
             let parameters = info.algorithm.parameters.as_ref()?;
             parameters.as_oid().ok().map(|oid| oid.to_id_string())
@@ -87,9 +108,13 @@ impl Key {
             (RSA, _) => Kind::Rsa,
             _ => return Err(BadKey::Kind),
         };
+        Self::usable(kind, &info.subject_public_key.data)
+    }
+
+    fn usable(kind: Kind, bytes: &[u8]) -> Result<Self, BadKey> {
         let key = Self {
             kind,
-            bytes: info.subject_public_key.data.to_vec(),
+            bytes: bytes.to_vec(),
         };
         // A key that no signature could be checked with must not be found out when an image is pulled.
         let usable = key

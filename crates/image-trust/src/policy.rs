@@ -3,7 +3,11 @@
 //! A rule that cannot be read refuses what it matches, and everything if not even that can be read: configurations are
 //! checked before they are applied, so this is the last line.
 
+use std::sync::Arc;
+
+use crate::Signatory;
 use crate::key::Key;
+use crate::keyless::{Identity, TrustRoot};
 use crate::pattern::Pattern;
 
 /// Where rules come from, in sentences.
@@ -31,7 +35,7 @@ pub struct Keyless {
     pub issuer: String,
     /// Name there.
     pub subject: String,
-    /// Or a regular expression for it.
+    /// Or a regular expression for it, which may match any part of it.
     pub subject_regex: String,
 }
 
@@ -39,7 +43,7 @@ pub struct Keyless {
 #[derive(Clone, Debug)]
 enum Demand {
     Nothing,
-    Signature(Key),
+    Signature(Signatory),
     /// It cannot be met.
     Impossible(String),
 }
@@ -59,25 +63,30 @@ pub struct Policy {
 }
 
 /// What the rules say of an image.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Decision<'a> {
     /// It may come, without a signature; why.
     Allowed(String),
     /// It may not come, whatever is signed; why.
     Refused(String),
-    /// It may come if this key signed it.
+    /// It may come if this signatory signed it.
     Signed {
-        /// The key.
-        key: &'a Key,
+        /// Who.
+        by: &'a Signatory,
         /// How sentences call the rule that says so.
         rule: &'a str,
     },
 }
 
 impl Policy {
-    /// Reads rules.
+    /// Reads rules. Keyless signatures are traced back to the public good instance of sigstore.
     pub fn new(rules: &[Rule]) -> Self {
-        let read = |(number, rule): (usize, &Rule)| read(number + 1, rule);
+        Self::trusting(rules, &TrustRoot::public_good())
+    }
+
+    /// Reads rules. Keyless signatures are traced back to this trust root.
+    pub fn trusting(rules: &[Rule], root: &Arc<TrustRoot>) -> Self {
+        let read = |(number, rule): (usize, &Rule)| read(number + 1, rule, root);
         Self {
             rules: rules.iter().enumerate().map(read).collect(),
         }
@@ -96,20 +105,17 @@ impl Policy {
         match &rule.demand {
             Demand::Nothing => Decision::Allowed(format!("{} asks for no signature", rule.called)),
             Demand::Impossible(why) => Decision::Refused(format!("{name}: {} {why}", rule.called)),
-            Demand::Signature(key) => Decision::Signed {
-                key,
-                rule: &rule.called,
-            },
+            Demand::Signature(by) => Decision::Signed { by, rule: &rule.called },
         }
     }
 }
 
-fn read(number: usize, rule: &Rule) -> Read {
+fn read(number: usize, rule: &Rule, root: &Arc<TrustRoot>) -> Read {
     let called = format!("rule {number} ({}) of {SOURCE}", rule.image);
     match Pattern::parse(&rule.image) {
         Ok(pattern) => Read {
             pattern,
-            demand: demand(rule),
+            demand: demand(rule, root),
             called,
         },
         Err(error) => Read {
@@ -120,16 +126,18 @@ fn read(number: usize, rule: &Rule) -> Read {
     }
 }
 
-fn demand(rule: &Rule) -> Demand {
+fn demand(rule: &Rule, root: &Arc<TrustRoot>) -> Demand {
     match (rule.skip, rule.deny, &rule.keyless, &rule.public_key) {
         (true, false, None, None) => Demand::Nothing,
         (false, true, None, None) => Demand::Impossible("denies it".to_owned()),
-        (false, false, Some(_), None) => Demand::Impossible(
-            "asks for a keyless signature, and keyless verification is not implemented on this node, so it is refused"
-                .to_owned(),
-        ),
+        (false, false, Some(keyless), None) => {
+            match Identity::new(&keyless.issuer, &keyless.subject, &keyless.subject_regex) {
+                Ok(identity) => Demand::Signature(Signatory::Identity(identity, root.clone())),
+                Err(error) => Demand::Impossible(format!("is keyless and cannot be met, so it is refused: {error}")),
+            }
+        }
         (false, false, None, Some(pem)) => match Key::from_pem(pem) {
-            Ok(key) => Demand::Signature(key),
+            Ok(key) => Demand::Signature(Signatory::Key(key)),
             Err(error) => Demand::Impossible(format!("has a key that cannot be used, so it is refused: {error}")),
         },
         _ => Demand::Impossible("does not say one thing, so it is refused".to_owned()),
@@ -180,7 +188,7 @@ mod tests {
         let expected = Key::from_pem(&pem).unwrap();
         let decision = policy.decide("ghcr.io/me/app");
         assert!(
-            matches!(decision, Decision::Signed { key, rule } if *key == expected && rule.contains("rule 2")),
+            matches!(decision, Decision::Signed { by: Signatory::Key(key), rule } if *key == expected && rule.contains("rule 2")),
             "{:?}",
             policy.decide("ghcr.io/me/app")
         );
@@ -197,7 +205,7 @@ mod tests {
             keyless: Some(Keyless::default()),
             ..rule("a.example/*")
         };
-        assert!(refused(&[keyless], "a.example/x").contains("keyless verification is not implemented"));
+        assert!(refused(&[keyless], "a.example/x").contains("it names no issuer"));
         let wrong_key = Rule {
             public_key: Some("nothing".to_owned()),
             ..rule("a.example/*")

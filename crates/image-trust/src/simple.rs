@@ -1,10 +1,12 @@
 //! Signatures as an image of their own beside the signed one, under a tag made of its digest. Each layer is what was
 //! signed: a JSON document that names the digest ("simple signing"); the signature is an annotation of the layer.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use crate::key::Key;
-use crate::{Flaw, decoded};
+use crate::keyless::{Evidence, Signed};
+use crate::{Flaw, Signatory, decoded};
 
 /// Media type of a layer that was signed.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -38,16 +40,26 @@ struct Image {
     digest: String,
 }
 
-/// Checks that `key` signed a document that says that the image with this digest is good.
+/// Checks that this signatory signed a document that says that the image with this digest is good. The signature, and
+/// what is beside it, are in the layer's annotations.
 ///
 /// # Errors
-/// It did not, or not of this image.
-pub fn check(payload: &[u8], signature: &str, key: &Key, digest: &str) -> Result<(), Flaw> {
-    let signature = decoded("the annotation", signature)?;
+/// They did not, or not of this image.
+pub fn check(
+    payload: &[u8],
+    annotations: &BTreeMap<String, String>,
+    signatory: &Signatory,
+    digest: &str,
+) -> Result<(), Flaw> {
+    let get = |name: &str| annotations.get(name).map(String::as_str);
+    let signature = decoded("the annotation", get(SIGNATURE).unwrap_or_default())?;
     // What is in a document that nobody signed is of no interest.
-    if !key.verifies(payload, &signature) {
-        return Err(Flaw::OtherKey);
-    }
+    let signed = Signed {
+        message: payload,
+        payload: None,
+        signature: &signature,
+    };
+    signatory.signed(signed, || Evidence::from_annotations(get))?;
     says(payload, digest)
 }
 
@@ -70,7 +82,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Key;
     use crate::key::tests::{pair, sign};
+
+    fn checked(payload: &[u8], signature: &str, key: &Key, digest: &str) -> Result<(), Flaw> {
+        let annotations = BTreeMap::from([(SIGNATURE.to_owned(), signature.to_owned())]);
+        check(payload, &annotations, &Signatory::Key(key.clone()), digest)
+    }
 
     const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
 
@@ -86,21 +104,24 @@ mod tests {
         let key = Key::from_pem(&pem).unwrap();
         let document = payload(DIGEST);
         let signature = STANDARD.encode(sign(&signer, document.as_bytes()));
-        assert_eq!(check(document.as_bytes(), &signature, &key, DIGEST), Ok(()));
+        assert_eq!(checked(document.as_bytes(), &signature, &key, DIGEST), Ok(()));
         let other = DIGEST.replace('1', "2");
         assert!(matches!(
-            check(document.as_bytes(), &signature, &key, &other),
+            checked(document.as_bytes(), &signature, &key, &other),
             Err(Flaw::OtherThing(_))
         ));
         let changed = payload(&other);
-        assert_eq!(check(changed.as_bytes(), &signature, &key, &other), Err(Flaw::OtherKey));
+        assert_eq!(
+            checked(changed.as_bytes(), &signature, &key, &other),
+            Err(Flaw::OtherKey)
+        );
         let stranger = Key::from_pem(&pair().0).unwrap();
         assert_eq!(
-            check(document.as_bytes(), &signature, &stranger, DIGEST),
+            checked(document.as_bytes(), &signature, &stranger, DIGEST),
             Err(Flaw::OtherKey)
         );
         assert!(matches!(
-            check(document.as_bytes(), "?", &key, DIGEST),
+            checked(document.as_bytes(), "?", &key, DIGEST),
             Err(Flaw::Unreadable(_))
         ));
     }
@@ -118,7 +139,7 @@ mod tests {
         ] {
             let (pem, signer) = pair();
             let signature = STANDARD.encode(sign(&signer, text.as_bytes()));
-            let checked = check(text.as_bytes(), &signature, &Key::from_pem(&pem).unwrap(), DIGEST);
+            let checked = checked(text.as_bytes(), &signature, &Key::from_pem(&pem).unwrap(), DIGEST);
             assert!(checked.is_err(), "{text}");
         }
     }

@@ -19,7 +19,7 @@
 mod authority;
 mod certificate;
 pub mod clientconfig;
-mod der;
+pub mod der;
 mod error;
 pub mod fingerprint;
 mod info;

@@ -1,7 +1,7 @@
 //! Whether an image may come: what the rules say of its name, and signatures that are beside it in its repository.
 
 use http::StatusCode;
-use image_trust::{Decision, Key, Policy, bundle, pattern, simple};
+use image_trust::{Decision, Policy, Signatory, bundle, pattern, simple};
 use serde::Deserialize;
 
 use super::http_client::{Client, RequestError};
@@ -127,34 +127,40 @@ impl Puller {
     /// # Errors
     /// It may not, or it could not be found out.
     pub async fn judge(&self, image: &ImageRef, digest: &Digest) -> Result<Admitted, Refused> {
-        let (key, rule) = match self.policy.decide(&name(image)) {
+        let (by, rule) = match self.policy.decide(&name(image)) {
             Decision::Allowed(why) => return Ok(Admitted { signed: false, why }),
             Decision::Refused(why) => return Err(Refused(why)),
-            Decision::Signed { key, rule } => (key, rule),
+            Decision::Signed { by, rule } => (by, rule),
         };
         let mut attempts = Vec::new();
         for endpoint in self.endpoints(image) {
-            match self.signed_at(&endpoint, image, digest, key).await {
+            match self.signed_at(&endpoint, image, digest, by).await {
                 Ok(()) => {
-                    let why = format!("signed with the key of {rule}");
+                    let why = format!("signed {by} of {rule}");
                     return Ok(Admitted { signed: true, why });
                 }
                 Err(why) => attempts.push(format!("{}: {why}", endpoint.url)),
             }
         }
         Err(Refused(format!(
-            "{}@{digest} is not signed with the key of {rule} ({})",
+            "{}@{digest} is not signed {by} of {rule} ({})",
             image.name(),
             attempts.join("; ")
         )))
     }
 
     /// Looks for a signature at one endpoint; the error says what was there instead.
-    async fn signed_at(&self, endpoint: &Endpoint, image: &ImageRef, digest: &Digest, key: &Key) -> Result<(), String> {
+    async fn signed_at(
+        &self,
+        endpoint: &Endpoint,
+        image: &ImageRef,
+        digest: &Digest,
+        by: &Signatory,
+    ) -> Result<(), String> {
         let client = Client::new(endpoint, image, self.tls.clone(), self.resolver.clone());
         let search = Search {
             client: client.map_err(|e| e.to_string())?,
-            key,
+            by,
             digest,
         };
         let mut flaws = Vec::new();
@@ -175,11 +181,11 @@ impl Puller {
     }
 }
 
-/// The search for a signature of one image by one key at one endpoint. What is wrong with signatures that are no good is
+/// The search for a signature of one image by one signatory at one endpoint. What is wrong with signatures that are no good is
 /// added to a list.
 struct Search<'a> {
     client: Client,
-    key: &'a Key,
+    by: &'a Signatory,
     digest: &'a Digest,
 }
 
@@ -195,13 +201,12 @@ impl Search<'_> {
             .iter()
             .filter(|layer| layer.media_type == simple::MEDIA_TYPE);
         for layer in layers.take(MAX_SIGNATURES) {
-            let Some(signature) = layer.annotations.get(simple::SIGNATURE) else {
+            if !layer.annotations.contains_key(simple::SIGNATURE) {
                 continue;
-            };
+            }
             let checked = match self.client.blob_bytes(layer, MAX_SIGNED).await {
-                Ok(payload) => {
-                    simple::check(&payload, signature, self.key, self.digest.as_str()).map_err(|flaw| flaw.to_string())
-                }
+                Ok(payload) => simple::check(&payload, &layer.annotations, self.by, self.digest.as_str())
+                    .map_err(|flaw| flaw.to_string()),
                 Err(error) => Err(error.to_string()),
             };
             match checked {
@@ -239,7 +244,7 @@ impl Search<'_> {
             .find(|l| l.media_type.starts_with(bundle::MEDIA_TYPE));
         let layer = layer.ok_or_else(|| format!("{artifact} has no bundle in it"))?;
         let bundle = self.client.blob_bytes(layer, MAX_SIGNED).await.map_err(text)?;
-        bundle::check(&bundle, self.key, self.digest.as_str()).map_err(|flaw| flaw.to_string())
+        bundle::check(&bundle, self.by, self.digest.as_str()).map_err(|flaw| flaw.to_string())
     }
 
     /// What refers to the image, as the registry lists it, or as the index under a tag does where none is listed.
