@@ -156,6 +156,20 @@ fn a_certificate_counts_while_it_is_good() {
 }
 
 #[test]
+fn a_certificate_for_something_else_does_not_count() {
+    let sigstore = Sigstore::new().unwrap();
+    let root = sigstore.trusted_root().unwrap();
+    let server = Signing {
+        purpose: 1,
+        ..Signing::now(ISSUER, ME)
+    };
+    assert_eq!(
+        both(&sigstore, &server, &me(&root)),
+        Err(keyless::Flaw::OtherUse.into())
+    );
+}
+
+#[test]
 fn strangers_prove_nothing() {
     let (sigstore, stranger) = (Sigstore::new().unwrap(), Sigstore::new().unwrap());
     let (root, other) = (sigstore.trusted_root().unwrap(), stranger.trusted_root().unwrap());

@@ -59,8 +59,11 @@ impl Issuer {
             period: (signing.certified, signing.certified + LIFETIME),
             key: key.public_key()?,
             extensions: vec![
-                // For signing of code.
-                extension(&[2, 5, 29, 37], false, &sequence(&[&oid(&[1, 3, 6, 1, 5, 5, 7, 3, 3])])),
+                extension(
+                    &[2, 5, 29, 37],
+                    false,
+                    &sequence(&[&oid(&[1, 3, 6, 1, 5, 5, 7, 3, signing.purpose])]),
+                ),
                 extension(&[2, 5, 29, 17], true, &sequence(&[&name(&signing.name)])),
                 extension(&issuer(1), false, signing.issuer.as_bytes()),
                 extension(&issuer(8), false, &element(0x0c, signing.issuer.as_bytes())),

@@ -41,7 +41,12 @@ pub struct Signing {
     pub certified: Timestamp,
     /// When the log has the signature.
     pub logged: Timestamp,
+    /// What the certificate is for: the last number of a purpose (RFC 5280, 4.2.1.12).
+    pub purpose: u32,
 }
+
+/// The purpose of certificates of signers.
+pub const CODE_SIGNING: u32 = 3;
 
 impl Signing {
     /// Somebody with an address of e-mail signs now.
@@ -52,6 +57,7 @@ impl Signing {
             name: Name::Email(email.to_owned()),
             certified: now,
             logged: now,
+            purpose: CODE_SIGNING,
         }
     }
 }
