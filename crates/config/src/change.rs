@@ -1,6 +1,7 @@
 //! What differs between two configurations, and what it takes to get from one to the other.
 
 use crate::schema::check::join;
+use crate::view::MachineFile;
 use crate::yaml::node::{Map, Node, Value};
 use crate::{Config, Document};
 
@@ -56,6 +57,13 @@ const IMMEDIATE_FEATURES: &[&str] = &[
     "nodeAddressSortAlgorithm",
 ];
 
+/// Files that are written when the node starts.
+fn written(config: &Config) -> Vec<MachineFile> {
+    let mut files = crate::view::machine_files(config);
+    files.retain(|file| file.path != crate::view::TRUST_ROOT);
+    files
+}
+
 /// What applying `new` over `old` needs.
 pub fn apply_impact(old: &Config, new: &Config) -> Impact {
     let mut impact = Impact::default();
@@ -64,6 +72,8 @@ pub fn apply_impact(old: &Config, new: &Config) -> Impact {
         let first = (steps.next().unwrap_or_default(), steps.next().unwrap_or_default());
         let at_once = match first {
             ("debug" | "cluster", _) => true,
+            // One of them is none, and is looked at whenever it changes.
+            ("machine", "files") => written(old) == written(new),
             ("machine", "features") => IMMEDIATE_FEATURES.contains(&steps.next().unwrap_or_default()),
             ("machine", field) => IMMEDIATE.contains(&field),
             (other, _) => other.contains(' ') || other.ends_with("Config") || crate::document::by_kind(other).is_some(),

@@ -91,6 +91,9 @@ fn what_needs_a_reboot_is_told_from_what_does_not() {
         impact("machine: {files: [{path: /var/a, content: b}]}").reboot,
         ["machine.files"]
     );
+    // Whom signatures are traced back to is no file that is written.
+    let trusted = impact("machine: {files: [{path: /etc/sigstore/trusted_root.json, content: b}]}");
+    assert!(!trusted.needs_reboot() && !trusted.is_empty(), "{trusted:?}");
     assert!(impact("machine: {}").is_empty());
 }
 

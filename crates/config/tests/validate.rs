@@ -217,7 +217,9 @@ fn rules_about_images_say_one_thing_each() {
         "- {{image: ghcr.io/me/*, skip: true}}\n- image: ghcr.io/*\n  publicKey:\n    certificate: |\n      {pem}\n\
          - {{image: '*', deny: true}}\n"
     );
-    assert_eq!(errors(WORKER, &image_rules(&good)), Vec::<String>::new());
+    let keyless = "- {image: 'a.b/*', keyless: {issuer: 'https://i', subject: a}}\n\
+                   - {image: 'c.d/*', keyless: {issuer: 'https://i', subjectRegex: '^a[.]b$'}}\n";
+    assert_eq!(errors(WORKER, &image_rules(&(good + keyless))), Vec::<String>::new());
     for (rule, path, message) in [
         ("{image: 'a.b/*'}", "rules[0]", "says nothing"),
         ("{image: 'a.b/*', skip: false}", "rules[0]", "says nothing"),
@@ -253,6 +255,16 @@ fn rules_about_images_say_one_thing_each() {
             "rules[0].keyless",
             "nobody is named",
         ),
+        (
+            "{image: 'a.b/*', keyless: {issuer: somebody, subject: a}}",
+            "rules[0].keyless.issuer",
+            "somebody",
+        ),
+        (
+            "{image: 'a.b/*', keyless: {subject: a}}",
+            "rules[0].keyless.issuer",
+            "is missing",
+        ),
     ] {
         let told = errors(WORKER, &image_rules(&format!("- {rule}\n")));
         assert!(
@@ -263,12 +275,32 @@ fn rules_about_images_say_one_thing_each() {
 }
 
 #[test]
+fn who_keyless_signatures_are_traced_back_to_is_a_document_of_sigstore() {
+    let file = |op: &str, content: &str| {
+        let content = content.replace('\'', "''");
+        format!("machine: {{files: [{{path: /etc/sigstore/trusted_root.json, op: {op}, content: '{content}'}}]}}")
+    };
+    let good = image_trust::TrustRoot::public_good_document();
+    assert_eq!(errors(WORKER, &file("create", good)), Vec::<String>::new());
+    for (op, content, path, message) in [
+        ("create", "{}", "machine.files[0].content", "no trusted_root.json"),
+        ("append", good, "machine.files[0].op", "nothing is appended"),
+    ] {
+        let told = errors(WORKER, &file(op, content));
+        assert!(
+            matches!(told.as_slice(), [one] if one.contains(path) && one.contains(message)),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn rules_about_images_that_surprise_are_warned_of() {
     for (rule, message) in [
         ("{image: nginx, deny: true}", "matches no image"),
         (
-            "{image: 'a.b/*', keyless: {issuer: 'https://i', subject: a}}",
-            "keyless verification is not implemented",
+            "{image: 'a.b/*', keyless: {issuer: 'https://i', subjectRegex: 'me@a[.]b$'}}",
+            "may match any part of a name",
         ),
     ] {
         let told = errors(WORKER, &image_rules(&format!("- {rule}\n")));

@@ -19,20 +19,21 @@ model! {
         skip: Option<bool> = "skip";
         /// These images may not be pulled.
         deny: Option<bool> = "deny";
-        /// These images must be signed by somebody whom an identity provider knows. This is not implemented: such a rule
-        /// refuses the images.
+        /// These images must be signed by somebody whom an identity provider knows, without a key of their own (sigstore).
         keyless: Option<ImageKeylessVerifier> = "keyless";
         /// These images must be signed with a key.
         public_key: Option<ImagePublicKeyVerifier> = "publicKey";
     }
 
-    /// Somebody whom an identity provider knows.
+    /// Somebody whom an identity provider knows: exactly one of `subject` and `subjectRegex`.
     pub struct ImageKeylessVerifier: "security.ImageKeylessVerifierV1Alpha1" {
-        /// URL of the identity provider.
+        /// URL of the identity provider, as it is in certificates: `https://accounts.google.com`,
+        /// `https://token.actions.githubusercontent.com`.
         issuer: Option<String> = "issuer".required().format(Format::Url(&["https", "http"]));
-        /// Name of the signer there.
+        /// Name of the signer there, as it is in certificates: an address of e-mail, or the URI of a workflow.
         subject: Option<String> = "subject";
-        /// Regular expression for the name of the signer.
+        /// Regular expression for the name of the signer. It may match any part of the name unless it begins with `^` and
+        /// ends with `$`.
         subject_regex: Option<String> = "subjectRegex";
     }
 

@@ -118,9 +118,6 @@ impl Checked<'_> {
         if self.rule.find("keyless").and_then(Node::as_map).is_none() {
             return;
         }
-        let message = "keyless verification is not implemented: every image that this rule matches is refused";
-        let fix = Some("use publicKey, or skip".to_owned());
-        report.warning(self.document, &self.path(&["keyless"]), message, fix);
         let fix = Some("give one of subject and subjectRegex".to_owned());
         match (self.text("keyless.subject"), self.text("keyless.subjectRegex")) {
             (None, None) => {
@@ -135,13 +132,20 @@ impl Checked<'_> {
                 let path = ["keyless", "subjectRegex"];
                 report.error(self.document, &self.path(&path), "subject is given too", fix);
             }
-            (None, Some(text)) => {
-                if let Err(error) = regex_lite::Regex::new(text) {
-                    let message = format!("{text:?} is not a regular expression: {error}");
-                    report.error(self.document, &self.path(&["keyless", "subjectRegex"]), message, None);
-                }
-            }
+            (None, Some(text)) => self.regex(report, text),
             (Some(_), None) => {}
+        }
+    }
+
+    fn regex(&self, report: &mut Report<'_>, text: &str) {
+        let path = ["keyless", "subjectRegex"];
+        if let Err(error) = regex_lite::Regex::new(text) {
+            let message = format!("{text:?} is not a regular expression: {error}");
+            report.error(self.document, &self.path(&path), message, None);
+        } else if !(text.starts_with('^') && text.ends_with('$')) {
+            let message = format!("{text:?} may match any part of a name, so that others have names that it matches");
+            let fix = Some("begin it with ^ and end it with $, and write \\. for a dot".to_owned());
+            report.warning(self.document, &self.path(&path), message, fix);
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use image_trust::TrustRoot;
+
 use super::Mode;
 use super::names;
 use super::report::Report;
-use crate::MachineType;
-use crate::model::v1alpha1::MachineConfig;
+use crate::model::v1alpha1::{MachineConfig, MachineFile};
+use crate::view::TRUST_ROOT;
 use crate::yaml::node::Node;
+use crate::{Document, MachineType};
 
 pub fn check(report: &mut Report<'_>, mode: Mode) {
     let Some(main) = report.main() else { return };
@@ -181,11 +184,28 @@ fn files(report: &mut Report<'_>, machine: &MachineConfig) {
             report.error(main, &steps, format!("{path:?} is not an absolute path"), None);
         }
         // Only what lives in /var outlasts a reboot; the rest of the file system cannot be written.
-        let writable = path.starts_with("/var/") || path.starts_with("/etc/cri/conf.d/");
+        let writable = path.starts_with("/var/") || path.starts_with("/etc/cri/conf.d/") || path == TRUST_ROOT;
         if path.starts_with('/') && !writable && file.op.as_deref() == Some("create") {
             let fix = Some("create files under /var, or settings of the container runtime in /etc/cri/conf.d".into());
             report.error(main, &steps, format!("{path:?} is on the read-only system image"), fix);
         }
+        if path == TRUST_ROOT {
+            trust_root(report, main, &i, file);
+        }
+    }
+}
+
+/// The document that keyless signatures of images are traced back to.
+fn trust_root(report: &mut Report<'_>, main: &Document, number: &str, file: &MachineFile) {
+    let steps = |key| ["machine", "files", number, key];
+    if file.op.as_deref() == Some("append") {
+        let fix = Some("give the whole document with op: create".to_owned());
+        report.error(main, &steps("op"), "nothing is appended to this document", fix);
+    }
+    if let Err(error) = TrustRoot::parse(file.content.as_deref().unwrap_or_default()) {
+        let fix =
+            Some("make one with `cosign trusted-root create`, or leave the file out to trust sigstore's own".into());
+        report.error(main, &steps("content"), error.to_string(), fix);
     }
 }
 

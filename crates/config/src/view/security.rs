@@ -1,9 +1,31 @@
 //! What the machine trusts.
 
-use image_trust::{Keyless, Rule};
+use std::sync::Arc;
+
+use image_trust::keyless::BadRoot;
+use image_trust::{Keyless, Rule, TrustRoot};
 
 use crate::Config;
 use crate::model::security::{ImageVerificationConfig, ImageVerificationRule};
+
+/// The file of `machine.files` that says whom keyless signatures are traced back to, instead of the public good instance of
+/// sigstore: a `trusted_root.json`. It is read from the configuration, and nowhere else.
+pub const TRUST_ROOT: &str = "/etc/sigstore/trusted_root.json";
+
+/// The document that says whom keyless signatures are traced back to.
+pub fn trust_root_document(config: &Config) -> String {
+    let files = super::machine_files(config).into_iter().rev();
+    let given = files.into_iter().find(|file| file.path == TRUST_ROOT);
+    given.map_or_else(|| TrustRoot::public_good_document().to_owned(), |file| file.content)
+}
+
+/// Whom keyless signatures are traced back to.
+///
+/// # Errors
+/// The document cannot be read.
+pub fn trust_root(config: &Config) -> Result<Arc<TrustRoot>, BadRoot> {
+    TrustRoot::parse(&trust_root_document(config)).map(Arc::new)
+}
 
 /// The rules about images, in their order.
 pub fn image_rules(config: &Config) -> Vec<Rule> {
