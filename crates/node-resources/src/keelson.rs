@@ -70,6 +70,9 @@ pub struct ImagePolicy {
     /// In the order in which they are tried. None: every image may come.
     #[field(1)]
     pub rules: Vec<ImageVerificationRule>,
+    /// Whom keyless signatures are traced back to, a `trusted_root.json` of sigstore; empty while no rule is keyless.
+    #[field(2)]
+    pub trust_root: String,
 }
 
 /// Where the node is in the life of its etcd member.

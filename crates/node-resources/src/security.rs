@@ -26,7 +26,7 @@ pub struct ImageVerificationRule {
     /// The images may not come.
     #[field(4)]
     pub deny: bool,
-    /// The identity that must have signed; such a rule refuses, since this is not implemented.
+    /// The identity that must have signed.
     #[serde(skip_serializing_if = "is_default")]
     #[field(5)]
     pub keyless_verifier: Option<ImageKeylessVerifierSpec>,
@@ -36,7 +36,7 @@ pub struct ImageVerificationRule {
     pub public_key_verifier: Option<ImagePublicKeyVerifierSpec>,
 }
 
-/// The roots of trust for image signatures.
+/// Whom keyless signatures of images are traced back to.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
 #[serde(rename_all = "camelCase", default)]
 #[resource(
@@ -45,8 +45,10 @@ pub struct ImageVerificationRule {
     column("Last Refresh" = "{.lastRefreshTime}")
 )]
 pub struct TUFTrustedRoot {
+    /// Always the first of times: nothing is fetched.
     #[field(1)]
     pub last_refresh_time: Time,
+    /// A `trusted_root.json` of sigstore.
     #[field(2)]
     pub json_data: String,
 }

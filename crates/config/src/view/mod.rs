@@ -29,7 +29,7 @@ pub use host::{
 };
 pub use mesh::{KubeSpan, kubespan};
 pub use registries::{Registries, RegistryAuth, RegistryEndpoint, RegistryMirror, RegistryTls, registries};
-pub use security::{TRUST_ROOT, image_rules, trust_root, trust_root_document};
+pub use security::{TRUST_ROOT, image_rules, trust_root_document};
 pub use system::{
     FileOperation, KernelModule, MachineFile, address_sort_algorithm, container_runtime, debug, environment,
     kernel_modules, machine_files, sysctls, sysfs, trusted_roots, udev_rules,

@@ -1,8 +1,5 @@
 //! What the machine trusts.
 
-use std::sync::Arc;
-
-use image_trust::keyless::BadRoot;
 use image_trust::{Keyless, Rule, TrustRoot};
 
 use crate::Config;
@@ -17,14 +14,6 @@ pub fn trust_root_document(config: &Config) -> String {
     let files = super::machine_files(config).into_iter().rev();
     let given = files.into_iter().find(|file| file.path == TRUST_ROOT);
     given.map_or_else(|| TrustRoot::public_good_document().to_owned(), |file| file.content)
-}
-
-/// Whom keyless signatures are traced back to.
-///
-/// # Errors
-/// The document cannot be read.
-pub fn trust_root(config: &Config) -> Result<Arc<TrustRoot>, BadRoot> {
-    TrustRoot::parse(&trust_root_document(config)).map(Arc::new)
 }
 
 /// The rules about images, in their order.

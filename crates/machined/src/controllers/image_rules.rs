@@ -1,17 +1,29 @@
 //! The rules about images, as resources.
 
+use std::sync::Arc;
+
+use image_trust::TrustRoot;
 use node_resources::config::MachineConfig;
 use node_resources::keelson::ImagePolicy;
-use node_resources::security::{ImageKeylessVerifierSpec, ImagePublicKeyVerifierSpec, ImageVerificationRule};
+use node_resources::security::{
+    ImageKeylessVerifierSpec, ImagePublicKeyVerifierSpec, ImageVerificationRule, TUFTrustedRoot,
+};
 use resource::{One, Outputs};
 
 use crate::machine_config::parsed;
 
 /// The rules of the configuration, all at once: what judges images reads this.
 pub fn policy(config: One<MachineConfig>) -> anyhow::Result<Outputs<ImagePolicy>> {
-    let rules = config::view::image_rules(&*parsed(&config)?);
-    let rules = rules.into_iter().map(resource).collect();
-    Ok(Outputs::one("rules", ImagePolicy { rules }))
+    let config = parsed(&config)?;
+    let rules = config::view::image_rules(&config);
+    let keyless = rules.iter().any(|rule| rule.keyless.is_some());
+    let policy = ImagePolicy {
+        rules: rules.into_iter().map(resource).collect(),
+        trust_root: keyless
+            .then(|| config::view::trust_root_document(&config))
+            .unwrap_or_default(),
+    };
+    Ok(Outputs::one("rules", policy))
 }
 
 /// The rules one by one, for who looks at them; their names have their order.
@@ -20,10 +32,30 @@ pub fn rules(policy: One<ImagePolicy>) -> Outputs<ImageVerificationRule> {
     policy.rules.iter().enumerate().map(named).collect()
 }
 
+/// Whom keyless signatures are traced back to, where a rule asks for such.
+pub fn trust_root(policy: One<ImagePolicy>) -> Outputs<TUFTrustedRoot> {
+    if policy.trust_root.is_empty() {
+        return Outputs::none();
+    }
+    let root = TUFTrustedRoot {
+        json_data: policy.trust_root.clone(),
+        ..TUFTrustedRoot::default()
+    };
+    Outputs::one("trusted-root", root)
+}
+
 /// What judges images by the rules.
 pub fn judge(policy: &ImagePolicy) -> image_trust::Policy {
     let rules: Vec<_> = policy.rules.iter().cloned().map(rule).collect();
-    image_trust::Policy::new(&rules)
+    if policy.trust_root.is_empty() {
+        return image_trust::Policy::new(&rules);
+    }
+    // Where it cannot be read nobody is trusted: keyless rules refuse.
+    let root = TrustRoot::parse(&policy.trust_root).unwrap_or_else(|error| {
+        tracing::warn!("machine.files: {}: {error}", config::view::TRUST_ROOT);
+        TrustRoot::default()
+    });
+    image_trust::Policy::trusting(&rules, &Arc::new(root))
 }
 
 fn resource(rule: image_trust::Rule) -> ImageVerificationRule {
@@ -99,5 +131,24 @@ mod tests {
         for before in configured {
             assert_eq!(rule(resource(before.clone())), before);
         }
+    }
+
+    #[test]
+    fn who_is_trusted_is_shown_where_a_rule_asks_for_it() {
+        let shown = |text: &str| {
+            let policy = policy(One::from(MachineConfig(text.to_owned()))).unwrap();
+            trust_root(One::from(policy.get("rules").unwrap().clone()))
+        };
+        let rules = |rule: &str| format!("apiVersion: v1alpha1\nkind: ImageVerificationConfig\nrules: [{rule}]\n");
+        assert!(shown(&rules("{image: '*', deny: true}")).is_empty());
+        let keyless = rules("{image: '*', keyless: {issuer: 'https://i.example', subject: me}}");
+        let public = shown(&keyless);
+        let public = &public.get("trusted-root").unwrap().json_data;
+        assert!(public.contains("rekor.sigstore.dev"));
+        let path = config::view::TRUST_ROOT;
+        let own = shown(&format!(
+            "version: v1alpha1\nmachine:\n  files:\n  - {{path: {path}, content: own}}\n---\n{keyless}"
+        ));
+        assert_eq!(own.get("trusted-root").unwrap().json_data, "own");
     }
 }

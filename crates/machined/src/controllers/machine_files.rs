@@ -1,7 +1,8 @@
 //! `machine.files`: files below `/var` that the configuration asks for, written when the node starts.
 //!
 //! A file that the configuration stops asking for stays: it may hold what a program added. Parts of containerd's
-//! configuration are no files of their own, see [`super::containerd`].
+//! configuration are no files of their own, see [`super::containerd`], and neither is whom keyless signatures are traced back
+//! to, see [`super::image_rules`].
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -111,7 +112,7 @@ impl Reconcile for MachineFiles {
         let files = config::view::machine_files(&*parsed(&config)?);
         let files: Vec<MachineFile> = files
             .into_iter()
-            .filter(|file| !super::containerd::is_customization(&file.path))
+            .filter(|file| !super::containerd::is_customization(&file.path) && file.path != config::view::TRUST_ROOT)
             .collect();
         if files == self.written {
             return Ok(Outcome::unchanged());

@@ -127,6 +127,7 @@ fn machine(graph: Graph, world: &World) -> Graph {
         .reconcile("network.OperatorSpecController", virtual_address::Elections::default())
         .derive("security.ImagePolicyController", image_rules::policy)
         .derive("security.ImageVerificationConfigController", image_rules::rules)
+        .derive("security.TrustedRootController", image_rules::trust_root)
         .derive("cri.RegistriesConfigController", registries::resource)
         .derive("cri.RegistryFilesController", registries::files)
         .reconcile("cri.NodePullController", puller)
