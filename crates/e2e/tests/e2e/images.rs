@@ -1,5 +1,6 @@
 //! Which images a node lets come: by rules, and by signatures that are beside them in a registry.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use image::oci::{Descriptor, ImageDocument, Layout, Manifest, media_type};
 use image::registry::{Options, Registry, serve};
 use pki::{KeyKind, PrivateKey};
 use serde_json::json;
+use test_sigstore::{Signing, Sigstore};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, worker};
@@ -31,6 +33,11 @@ const LIMIT: Duration = Duration::from_secs(180);
 const SIGNED: &str = "signed.e2e.example/signed";
 const UNSIGNED: &str = "signed.e2e.example/unsigned";
 const DENIED: &str = "signed.e2e.example/denied";
+/// Signed without a key of the signer's own, by somebody who may.
+const KEYLESS: &str = "signed.e2e.example/keyless/good";
+/// The same, by somebody who may not.
+const STRANGE: &str = "signed.e2e.example/keyless/strange";
+const ISSUER: &str = "https://issuer.e2e.example";
 /// The tag of all of them.
 const TAG: &str = "v1";
 
@@ -57,21 +64,45 @@ fn tag(layout: &Layout, reference: &str, manifest: &Manifest) -> Result<Digest> 
     Ok(digest)
 }
 
-/// Signs an image as `cosign sign --key` does.
-fn sign(layout: &Layout, name: &str, digest: &Digest, key: &PrivateKey) -> Result<()> {
-    let payload = serde_json::to_vec(&json!({
+/// What is signed of an image.
+fn document(name: &str, digest: &Digest) -> Result<Vec<u8>> {
+    Ok(serde_json::to_vec(&json!({
         "critical": {
             "identity": {"docker-reference": name},
             "image": {"docker-manifest-digest": digest.as_str()},
             "type": "cosign container image signature",
         },
         "optional": null,
-    }))?;
+    }))?)
+}
+
+/// Signs an image as `cosign sign --key` does.
+fn sign(layout: &Layout, name: &str, digest: &Digest, key: &PrivateKey) -> Result<()> {
+    let payload = document(name, digest)?;
     let signature = base64::engine::general_purpose::STANDARD.encode(key.sign(&payload)?);
-    let mut layer = Descriptor::of("application/vnd.dev.cosign.simplesigning.v1+json", &payload);
-    let annotation = "dev.cosignproject.cosign/signature".to_owned();
-    layer.annotations.insert(annotation, signature);
-    layout.put(&payload)?;
+    let annotations = [("dev.cosignproject.cosign/signature".to_owned(), signature)];
+    attach(layout, name, digest, &payload, annotations.into())
+}
+
+/// Makes an image, and signs it as `cosign sign` does: with a key of the moment, certified by a sigstore.
+fn keyless(layout: &Layout, name: &str, sigstore: &Sigstore, who: &str) -> Result<()> {
+    let digest = put(layout, name)?;
+    let payload = document(name, &digest)?;
+    let annotations = sigstore.annotations(&Signing::now(ISSUER, who), &payload)?;
+    attach(layout, name, &digest, &payload, annotations)
+}
+
+/// Puts a signed document beside an image, with its signature and what belongs to that in annotations.
+fn attach(
+    layout: &Layout,
+    name: &str,
+    digest: &Digest,
+    payload: &[u8],
+    annotations: BTreeMap<String, String>,
+) -> Result<()> {
+    let mut layer = Descriptor::of("application/vnd.dev.cosign.simplesigning.v1+json", payload);
+    layer.annotations = annotations;
+    layout.put(payload)?;
     layout.put(b"{}")?;
     let manifest = Manifest {
         schema_version: 2,
@@ -105,10 +136,14 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn rules(key: &PrivateKey) -> Result<String> {
+/// Rules, and whom keyless signatures are traced back to.
+fn rules(key: &PrivateKey, sigstore: &Sigstore) -> Result<String> {
+    let root = sigstore.trusted_root()?.to_string();
     let pem = key.public_key_pem()?.replace('\n', "\n        ");
     Ok(format!(
-        "apiVersion: v1alpha1\nkind: ImageVerificationConfig\nrules:\n  - {{image: {DENIED}, deny: true}}\n  \
+        "machine:\n  files:\n  - {{path: /etc/sigstore/trusted_root.json, op: create, content: '{root}'}}\n---\n\
+         apiVersion: v1alpha1\nkind: ImageVerificationConfig\nrules:\n  - {{image: {DENIED}, deny: true}}\n  \
+         - image: signed.e2e.example/keyless/*\n    keyless: {{issuer: '{ISSUER}', subject: me@e2e.example}}\n  \
          - image: signed.e2e.example/*\n    publicKey:\n      certificate: |\n        {pem}\n"
     ))
 }
@@ -196,13 +231,16 @@ fn images_come_by_the_rules_of_the_configuration(c: &Cluster) -> Result<()> {
     sign(&layout, SIGNED, &digest, &key)?;
     put(&layout, UNSIGNED)?;
     put(&layout, DENIED)?;
+    let sigstore = Sigstore::new()?;
+    keyless(&layout, KEYLESS, &sigstore, "me@e2e.example")?;
+    keyless(&layout, STRANGE, &sigstore, "you@e2e.example")?;
     let url = registry(place.path())?;
     let mirror = format!(
         "apiVersion: v1alpha1\nkind: RegistryMirrorConfig\nname: signed.e2e.example\nendpoints: [{{url: \"{url}\"}}]\n\
          skipFallback: true\n"
     );
     with_patch(c, worker(), &mirror, || {
-        with_patch(c, worker(), &rules(&key)?, || judged(c, &digest))?;
+        with_patch(c, worker(), &rules(&key, &sigstore)?, || judged(c, &digest))?;
         // Without rules everything comes again.
         eventually("an image without a signature", LIMIT, || pull(c, "cri", UNSIGNED))?;
         start(c, "image-free", UNSIGNED)?;
@@ -228,6 +266,13 @@ fn judged(c: &Cluster, digest: &Digest) -> Result<()> {
         refused(c, namespace, DENIED, "denies it")?;
         eventually("an image with a signature", LIMIT, || pull(c, namespace, SIGNED))?;
     }
+    eventually("an image with a keyless signature", LIMIT, || pull(c, "cri", KEYLESS))?;
+    // The message comes through containerd, which puts quotation marks of its own around it.
+    refused(c, "cri", STRANGE, "you@e2e.example")?;
+    let trusted = eventually("whom signatures are traced back to", LIMIT, || {
+        c.ask(worker(), &["get", "tuftrustedroots", "-o", "yaml"])
+    })?;
+    ensure!(trusted.contains("https://log.example"), "{trusted}");
     start(c, "image-signed", SIGNED)?;
     start(c, "image-unsigned", UNSIGNED)?;
     start(c, "image-denied", DENIED)?;
