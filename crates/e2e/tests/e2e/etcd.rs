@@ -234,7 +234,7 @@ fn a_cluster_comes_back_from_a_snapshot((): &()) -> Result<()> {
         (&[&cut, "--recover-skip-hash-check"], "the end is missing"),
         (&[&something], "it is not a snapshot of etcd"),
         (&[&foreign], "another Kubernetes authority"),
-        (&["/does/not/exist"], "No such file"),
+        (&["/does/not/exist"], "there is no snapshot of etcd"),
     ];
     for (args, why) in refused {
         let refusal = own.run(&[&["bootstrap", "--recover-from"], args].concat())?.refusal()?;

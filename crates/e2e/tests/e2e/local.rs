@@ -135,7 +135,7 @@ fn wrong_flags_are_refused_before_anything_is_made((): &()) -> Result<()> {
         (&["--subnet", "10.5.0.0"], ["10.5.0.0", "10.5.0.0/24"]),
         (&["--exposed-ports", "x:80"], ["x:80", "HOST"]),
         (&["--config-patch", "machine: {typ: worker}"], ["typ", "machine"]),
-        (&["--config-patch", "@/nothing"], ["/nothing", "read"]),
+        (&["--config-patch", "@/nothing"], ["/nothing", "check the name"]),
         (&["--registry-mirror", "docker.io"], ["docker.io", "="]),
         (&["--controlplanes", "0"], ["controlplanes", "needs"]),
         (&["--wait-timeout", "soon"], ["soon", "--wait-timeout"]),
