@@ -247,8 +247,15 @@ fn images_come_by_the_rules_of_the_configuration(c: &Cluster) -> Result<()> {
         runs(c, "image-free")
     })?;
     let pods = ["image-signed", "image-unsigned", "image-denied", "image-free"];
-    let delete = [&["delete", "pod", "--grace-period=1", "--wait=false"], &pods[..]].concat();
-    c.kubectl.output(&delete).map(drop)
+    let delete = [
+        "delete",
+        "pod",
+        "--grace-period=1",
+        "--wait=false",
+        "--ignore-not-found",
+    ];
+    let delete = [&delete, &pods[..]].concat();
+    eventually("the pods to be deleted", LIMIT, || c.kubectl.output(&delete).map(drop))
 }
 
 fn judged(c: &Cluster, digest: &Digest) -> Result<()> {
