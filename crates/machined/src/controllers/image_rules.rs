@@ -19,9 +19,11 @@ pub fn policy(config: One<MachineConfig>) -> anyhow::Result<Outputs<ImagePolicy>
     let keyless = rules.iter().any(|rule| rule.keyless.is_some());
     let policy = ImagePolicy {
         rules: rules.into_iter().map(resource).collect(),
-        trust_root: keyless
-            .then(|| config::view::trust_root_document(&config))
-            .unwrap_or_default(),
+        trust_root: if keyless {
+            config::view::trust_root_document(&config)
+        } else {
+            String::new()
+        },
     };
     Ok(Outputs::one("rules", policy))
 }
