@@ -165,7 +165,6 @@ mod tests {
             .into(),
             image::pull::PullError::Unpack { image, cause: layer }.into(),
             image::archive::ArchiveError::Write(full()).into(),
-            image::oci::BuildError::from(full()).into(),
             etcd_snapshot::Error::from(full()).into(),
             FetchError::Connect {
                 url,
