@@ -65,7 +65,8 @@ const CRATES: [&str; 3] = ["machined", "guest", "keelctl"];
 /// The discovery service is built by itself, with the profile of services.
 const SERVICE_CRATE: &str = "discovery";
 const SERVICE_PROFILE: &str = "service";
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What programs are compiled for, and the folder below cargo's where they are.
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds; gives the folder of products.
 pub fn run(ui: &Ui, options: &Options) -> Result<PathBuf> {

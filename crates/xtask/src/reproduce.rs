@@ -35,7 +35,13 @@ pub fn run(ui: &Ui, parts: &Parts, out: &Path, compiled: bool) -> Result<()> {
             return Ok(((), None));
         }
         if compiled {
-            names_no_place(parts.programs(), &[&cache, &crate::paths::repository()])?;
+            // Generated sources, and our own. With what is in them, not the folders alone: those may have names, as
+            // /src, that programs hold anyway.
+            let sources = [
+                crate::paths::target(&cache).join(dist::TARGET),
+                crate::paths::repository().join("crates"),
+            ];
+            names_no_place(parts.programs(), &sources)?;
         }
         let mut different = products(out, &work)?;
         different.extend(go_component(parts, &work)?);
@@ -76,12 +82,13 @@ fn compared(out: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Fails if one of our programs names a folder of this machine: elsewhere it would name another.
-fn names_no_place<'a>(programs: impl Iterator<Item = (&'a String, &'a PathBuf)>, folders: &[&Path]) -> Result<()> {
+/// Fails if one of our programs names something in a folder of this machine: elsewhere it would name another.
+fn names_no_place<'a>(programs: impl Iterator<Item = (&'a String, &'a PathBuf)>, folders: &[PathBuf]) -> Result<()> {
     for (name, path) in programs {
         let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
         for folder in folders {
-            if memchr::memmem::find(&bytes, folder.as_os_str().as_encoded_bytes()).is_some() {
+            let inside = [folder.as_os_str().as_encoded_bytes(), b"/"].concat();
+            if memchr::memmem::find(&bytes, &inside).is_some() {
                 bail!(
                     "not reproducible: the program {name} ({}) names {}",
                     path.display(),
@@ -185,9 +192,10 @@ mod tests {
         let (name, path) = ("machined".to_owned(), folder.path().join("machined"));
         let check = |content: &str| {
             std::fs::write(&path, content).unwrap();
-            names_no_place(std::iter::once((&name, &path)), &[Path::new("/home/me/keelson")])
+            names_no_place(std::iter::once((&name, &path)), &["/home/me/keelson/crates".into()])
         };
         check("\0/cargo/registry/src/a.rs\0").unwrap();
+        check("\0/home/me/keelson/crates-of-others/a.rs\0").unwrap();
         let refusal = check("\0/home/me/keelson/crates/a.rs\0").unwrap_err().to_string();
         assert!(
             refusal.contains("machined") && refusal.contains("/home/me/keelson"),
