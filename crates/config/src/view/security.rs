@@ -11,8 +11,8 @@ pub const TRUST_ROOT: &str = "/etc/sigstore/trusted_root.json";
 
 /// The document that says whom keyless signatures are traced back to.
 pub fn trust_root_document(config: &Config) -> String {
-    let files = super::machine_files(config).into_iter().rev();
-    let given = files.into_iter().find(|file| file.path == TRUST_ROOT);
+    let mut files = super::machine_files(config).into_iter();
+    let given = files.rfind(|file| file.path == TRUST_ROOT);
     given.map_or_else(|| TrustRoot::public_good_document().to_owned(), |file| file.content)
 }
 

@@ -181,8 +181,8 @@ impl Puller {
     }
 }
 
-/// The search for a signature of one image by one signatory at one endpoint. What is wrong with signatures that are no good is
-/// added to a list.
+/// The search for a signature of one image by one signatory at one endpoint. What is wrong with signatures that are no
+/// good is added to a list.
 struct Search<'a> {
     client: Client,
     by: &'a Signatory,

@@ -49,14 +49,15 @@ pub fn trust_root(policy: One<ImagePolicy>) -> Outputs<TUFTrustedRoot> {
 /// What judges images by the rules.
 pub fn judge(policy: &ImagePolicy) -> image_trust::Policy {
     let rules: Vec<_> = policy.rules.iter().cloned().map(rule).collect();
-    if policy.trust_root.is_empty() {
-        return image_trust::Policy::new(&rules);
-    }
-    // Where it cannot be read nobody is trusted: keyless rules refuse.
-    let root = TrustRoot::parse(&policy.trust_root).unwrap_or_else(|error| {
-        tracing::warn!("machine.files: {}: {error}", config::view::TRUST_ROOT);
-        TrustRoot::default()
-    });
+    let root = match policy.trust_root.as_str() {
+        // No rule is keyless.
+        "" => TrustRoot::default(),
+        // Where it cannot be read nobody is trusted: keyless rules refuse.
+        document => TrustRoot::parse(document).unwrap_or_else(|error| {
+            tracing::warn!("machine.files: {}: {error}", config::view::TRUST_ROOT);
+            TrustRoot::default()
+        }),
+    };
     image_trust::Policy::trusting(&rules, &Arc::new(root))
 }
 

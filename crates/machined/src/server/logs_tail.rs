@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
-    /// The last lines, read in blocks of some bytes; and how many bytes were read for it.
+    /// The last lines, read in blocks of some bytes.
     async fn last(text: &[u8], count: usize, block: usize) -> Vec<u8> {
         let mut file = Cursor::new(text);
         seek(&mut file, count, block).await.unwrap();
