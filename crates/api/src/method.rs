@@ -61,6 +61,11 @@ pub fn fans_out(service: &str) -> bool {
     FAN_OUT_SERVICES.contains(&service)
 }
 
+/// Whether that call answers with a stream of bytes, such as a file or a log.
+pub fn streams_bytes(path: &str) -> bool {
+    find(path).is_some_and(|m| m.server_streaming && m.response == "common.Data")
+}
+
 /// Every call of the contract, in no order.
 pub fn all() -> impl Iterator<Item = &'static Method> {
     METHODS.values()
@@ -114,5 +119,11 @@ mod tests {
         assert!(find("/machine.MachineService/EtcdRecover").unwrap().client_streaming);
         assert!(!find("/machine.MachineService/Version").unwrap().server_streaming);
         assert!(find("/machine.MachineService/Shell").is_none());
+        for bytes in ["Logs", "Read", "Copy", "Dmesg", "EtcdSnapshot", "PacketCapture"] {
+            assert!(streams_bytes(&format!("/machine.MachineService/{bytes}")), "{bytes}");
+        }
+        for other in ["Version", "List", "Events"] {
+            assert!(!streams_bytes(&format!("/machine.MachineService/{other}")), "{other}");
+        }
     }
 }

@@ -336,6 +336,38 @@ async fn two_hundred_clients_watch_at_once_and_a_silent_one_stops_nobody() {
 }
 
 #[tokio::test]
+async fn clients_that_do_not_read_their_files_stop_nobody_who_does() {
+    const SIZE: usize = 8 << 20;
+    let cluster = Cluster::new().await;
+    let _a = cluster.node("127.0.3.21", true).await;
+    let _b = cluster.node("127.0.3.22", true).await;
+    let request = || ReadRequest { path: SIZE.to_string() };
+    let client = || cluster.client("127.0.3.21", &["os:admin"]).with_nodes(&["127.0.3.22"]);
+    // More than have wide windows.
+    let mut unread = Vec::new();
+    for _ in 0..40 {
+        unread.push(client().machine().read(request()).await.unwrap().into_inner());
+    }
+    let whole = async |mut stream: tonic::Streaming<api::proto::common::Data>| {
+        let mut length = 0;
+        while let Some(data) = stream.next().await {
+            length += data.unwrap().bytes.len();
+        }
+        length
+    };
+    let read = whole(client().machine().read(request()).await.unwrap().into_inner());
+    let length = tokio::time::timeout(Duration::from_secs(60), read).await.unwrap();
+    assert_eq!(length, SIZE);
+    // Those who waited get all of it too.
+    for stream in unread.drain(..).step_by(13) {
+        let length = tokio::time::timeout(Duration::from_secs(60), whole(stream))
+            .await
+            .unwrap();
+        assert_eq!(length, SIZE);
+    }
+}
+
+#[tokio::test]
 async fn garbage_on_the_port_harms_nobody() {
     let cluster = Cluster::new().await;
     let _a = cluster.node("127.0.3.11", true).await;

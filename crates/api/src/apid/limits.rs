@@ -24,10 +24,13 @@ pub const MAX_UPSTREAMS: usize = 1024;
 pub const CALLS_PER_UPSTREAM_CONNECTION: usize = 100;
 /// Connections to one upstream: calls beyond them are refused.
 pub const CONNECTIONS_PER_UPSTREAM: usize = 16;
-/// What an upstream may send ahead in one call. Small, because watches that nobody reads fill it; twice the messages of
-/// a file or a log, so that one is on the way while the other is passed on.
-pub const UPSTREAM_STREAM_WINDOW: u32 = 2 * 64 * 1024 + 1024;
-/// Room for every call's window: a call whose client does not read then never stops another.
-pub const UPSTREAM_CONNECTION_WINDOW: u32 = 100 * UPSTREAM_STREAM_WINDOW;
+/// What an upstream may send ahead in one call. Small, because watches that nobody reads fill it.
+pub const UPSTREAM_STREAM_WINDOW: u32 = 128 * 1024;
+/// The same in a stream of bytes (a log, a file, a backup), so that several messages are on the way while one is passed
+/// on: with one or two, everybody waits for everybody else.
+pub const WIDE_STREAM_WINDOW: u32 = 1024 * 1024;
+/// Streams of bytes that have such a window, to all upstreams together; further ones have to do with the small one. This
+/// times the window is what clients that do not read can make us keep.
+pub const WIDE_STREAMS: usize = 16;
 /// An upstream connection without calls is closed after this.
 pub const UPSTREAM_IDLE: Duration = Duration::from_secs(60);

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsConnector;
 use tonic::Status;
 
@@ -21,6 +22,7 @@ use crate::dial::{MAX_FRAME_SIZE, dial};
 use crate::door::body::Body;
 use crate::door::causes;
 use crate::endpoint::Endpoint;
+use crate::method;
 
 /// Where a connection leads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,10 +43,40 @@ impl Upstream {
     }
 }
 
+/// How much an upstream may send ahead on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    /// For most calls.
+    Narrow,
+    /// For some streams of bytes.
+    Wide,
+}
+
+impl Lane {
+    fn stream_window(self) -> u32 {
+        match self {
+            Lane::Narrow => limits::UPSTREAM_STREAM_WINDOW,
+            Lane::Wide => limits::WIDE_STREAM_WINDOW,
+        }
+    }
+
+    /// Room for every call's window: a call whose client does not read then never stops another.
+    fn connection_window(self) -> u32 {
+        let calls = match self {
+            Lane::Narrow => limits::CALLS_PER_UPSTREAM_CONNECTION,
+            Lane::Wide => limits::WIDE_STREAMS,
+        };
+        self.stream_window()
+            .saturating_mul(u32::try_from(calls).unwrap_or(u32::MAX))
+    }
+}
+
 /// All connections to others.
 pub(super) struct Upstreams {
     backend: PathBuf,
-    slots: Mutex<HashMap<Upstream, Arc<Slot>>>,
+    slots: Mutex<HashMap<(Upstream, Lane), Arc<Slot>>>,
+    /// Places of calls in wide lanes.
+    wide: Arc<Semaphore>,
 }
 
 /// The connections to one upstream.
@@ -72,6 +104,9 @@ impl Drop for Place {
     }
 }
 
+/// A call's place on a connection, and in the wide lanes if it has one there.
+type Places = (Place, Option<OwnedSemaphorePermit>);
+
 type Opened = (SendRequest<Body>, Place);
 
 impl Upstreams {
@@ -79,6 +114,7 @@ impl Upstreams {
         Self {
             backend,
             slots: Mutex::default(),
+            wide: Arc::new(Semaphore::new(limits::WIDE_STREAMS)),
         }
     }
 
@@ -89,29 +125,36 @@ impl Upstreams {
         identity: Option<&Arc<ClientConfig>>,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Status> {
+        let wide = match method::streams_bytes(request.uri().path()) {
+            true => self.wide.clone().try_acquire_owned().ok(),
+            false => None,
+        };
+        let lane = if wide.is_some() { Lane::Wide } else { Lane::Narrow };
         *request.uri_mut() = uri(upstream, request.uri())?;
         *request.version_mut() = http::Version::HTTP_2;
         let lost = |e: &dyn std::fmt::Display| Status::unavailable(format!("call {}: {e}", upstream.name()));
-        let slot = self.slot(upstream)?;
-        let (mut sender, mut place) = self.open(&slot, upstream, identity).await?;
+        let slot = self.slot(upstream, lane)?;
+        let (mut sender, mut place) = self.open(&slot, upstream, lane, identity).await?;
         let response = match sender.try_send_request(request).await {
             Ok(response) => response,
             // The connection went away before it took the request: that is worth one more, on a new connection.
             Err(mut error) => match error.take_message() {
                 Some(request) => {
-                    (sender, place) = self.open(&slot, upstream, identity).await?;
+                    (sender, place) = self.open(&slot, upstream, lane, identity).await?;
                     sender.send_request(request).await.map_err(|e| lost(&e))?
                 }
                 None => return Err(lost(&causes(error.error()))),
             },
         };
         let name = upstream.name();
-        Ok(response.map(|incoming| FromUpstream::boxed(incoming, name, place)))
+        let places: Places = (place, wide);
+        Ok(response.map(|incoming| FromUpstream::boxed(incoming, name, places)))
     }
 
-    fn slot(&self, upstream: &Upstream) -> Result<Arc<Slot>, Status> {
+    fn slot(&self, upstream: &Upstream, lane: Lane) -> Result<Arc<Slot>, Status> {
+        let key = (upstream.clone(), lane);
         let mut slots = lock(&self.slots);
-        if let Some(slot) = slots.get(upstream) {
+        if let Some(slot) = slots.get(&key) {
             return Ok(slot.clone());
         }
         if slots.len() >= limits::MAX_UPSTREAMS {
@@ -119,13 +162,14 @@ impl Upstreams {
                 "connections to too many nodes are open, try again in a minute",
             ));
         }
-        Ok(slots.entry(upstream.clone()).or_default().clone())
+        Ok(slots.entry(key).or_default().clone())
     }
 
     async fn open(
         &self,
         slot: &Slot,
         upstream: &Upstream,
+        lane: Lane,
         identity: Option<&Arc<ClientConfig>>,
     ) -> Result<Opened, Status> {
         let began = Instant::now();
@@ -141,7 +185,7 @@ impl Upstreams {
         {
             return Err(status.clone());
         }
-        match self.connect(upstream, identity).await {
+        match self.connect(upstream, lane, identity).await {
             Ok(sender) => slot.add(sender, identity, upstream),
             Err(status) => {
                 *failed = Some((Instant::now(), status.clone()));
@@ -153,13 +197,14 @@ impl Upstreams {
     async fn connect(
         &self,
         upstream: &Upstream,
+        lane: Lane,
         identity: Option<&Arc<ClientConfig>>,
     ) -> Result<SendRequest<Body>, Status> {
         let lost = |e: std::io::Error| Status::unavailable(format!("connect to {}: {e}", upstream.name()));
         let sender = match upstream {
             Upstream::Local => {
                 let stream = UnixStream::connect(&self.backend).await.map_err(lost)?;
-                handshake(stream, false).await
+                handshake(stream, lane, false).await
             }
             Upstream::Node(endpoint) => {
                 let identity = identity.ok_or_else(|| {
@@ -167,7 +212,7 @@ impl Upstreams {
                 })?;
                 let tls = TlsConnector::from(identity.clone());
                 let stream = dial(endpoint, &tls, limits::DIAL_TIMEOUT).await.map_err(lost)?;
-                handshake(stream, true).await
+                handshake(stream, lane, true).await
             }
         };
         sender.map_err(|e| Status::unavailable(format!("connect to {}: {e}", upstream.name())))
@@ -235,15 +280,15 @@ fn same(a: Option<&Arc<ClientConfig>>, b: Option<&Arc<ClientConfig>>) -> bool {
     }
 }
 
-async fn handshake<I>(stream: I, remote: bool) -> hyper::Result<SendRequest<Body>>
+async fn handshake<I>(stream: I, lane: Lane, remote: bool) -> hyper::Result<SendRequest<Body>>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .initial_stream_window_size(limits::UPSTREAM_STREAM_WINDOW)
-        .initial_connection_window_size(limits::UPSTREAM_CONNECTION_WINDOW)
+        .initial_stream_window_size(lane.stream_window())
+        .initial_connection_window_size(lane.connection_window())
         .max_frame_size(MAX_FRAME_SIZE)
         .max_header_list_size(limits::MAX_HEADER_LIST)
         .max_send_buf_size(limits::MAX_SEND_BUFFER);

@@ -8,21 +8,17 @@ use api::proto::machine as proto;
 use api::reply::Reply;
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::io::AsyncReadExt;
 use tokio_stream::wrappers::BroadcastStream;
 use tonic::codegen::BoxStream;
 use tonic::{Response, Status};
 
 use super::logs_tail;
+use super::pieces::{self, Cut, Pieces};
 use super::services::canonical;
 use crate::node::Node;
 
 /// Time between two looks at a container's log file while it is followed.
 const POLL: Duration = Duration::from_millis(200);
-/// About so many bytes are in one message of a container's log.
-const CHUNK: usize = 64 * 1024;
-/// Messages that may wait for the client.
-const WAITING: usize = 8;
 
 /// The services that have logs.
 pub fn services(node: &Node) -> proto::LogsContainersResponse {
@@ -83,64 +79,9 @@ async fn file(path: PathBuf, tail: Option<usize>, follow: bool) -> Result<Respon
         let sought = logs_tail::seek(&mut file, tail, logs_tail::BLOCK).await;
         sought.map_err(|e| Status::internal(format!("find the last lines of {}: {e}", path.display())))?;
     }
-    let buffer = Vec::new();
-    let mut pieces = Pieces { file, buffer };
-    let (sender, receiver) = tokio::sync::mpsc::channel(WAITING);
-    tokio::spawn(async move {
-        // First what is there; then, if followed, what comes.
-        loop {
-            match pieces.next().await {
-                Ok(Some(piece)) => {
-                    if !send(&sender, piece).await {
-                        return;
-                    }
-                }
-                Ok(None) if follow => tokio::select! {
-                    () = tokio::time::sleep(POLL) => {}
-                    () = sender.closed() => return,
-                },
-                Ok(None) | Err(_) => return,
-            }
-        }
-    });
-    Ok(Response::new(
-        tokio_stream::wrappers::ReceiverStream::new(receiver).boxed(),
-    ))
-}
-
-/// False when the client is gone.
-async fn send(to: &tokio::sync::mpsc::Sender<Result<Data, Status>>, bytes: Vec<u8>) -> bool {
-    to.send(Ok(Data { metadata: None, bytes })).await.is_ok()
-}
-
-/// A file that is read in pieces of many lines: a message for each would take most of the time.
-struct Pieces {
-    file: tokio::fs::File,
-    /// The beginning of a line.
-    buffer: Vec<u8>,
-}
-
-impl Pieces {
-    /// Whole lines, or a part of a very long one; at the end of the file what there is of the last line, then None.
-    async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        loop {
-            self.buffer.reserve(CHUNK);
-            if self.file.read_buf(&mut self.buffer).await? == 0 {
-                return Ok(match self.buffer.is_empty() {
-                    true => None,
-                    false => Some(std::mem::take(&mut self.buffer)),
-                });
-            }
-            match self.buffer.iter().rposition(|byte| *byte == b'\n') {
-                Some(end) => {
-                    let rest = self.buffer.split_off(end + 1);
-                    return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
-                }
-                None if self.buffer.len() >= CHUNK => return Ok(Some(std::mem::take(&mut self.buffer))),
-                None => {}
-            }
-        }
-    }
+    let pieces = Pieces::new(file.into_std().await, Cut::Lines);
+    let what = path.display().to_string();
+    Ok(Response::new(pieces::stream(pieces, what, follow.then_some(POLL))))
 }
 
 #[cfg(test)]
@@ -161,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_comes_whole_or_with_its_last_lines() {
-        let long = [vec![b'x'; 3 * CHUNK], b"\n".to_vec()].concat();
+        let long = [vec![b'x'; 3 * pieces::PIECE], b"\n".to_vec()].concat();
         let text = [&b"one\ntwo\n"[..], &long, b"four\nno end"].concat();
         assert_eq!(lines(&text, None).await, text);
         assert_eq!(lines(&text, Some(0)).await, b"");

@@ -21,6 +21,7 @@ pub mod logs;
 mod logs_tail;
 pub mod machine;
 pub mod netstat;
+mod pieces;
 pub mod power;
 pub mod services;
 pub mod storage;

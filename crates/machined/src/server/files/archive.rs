@@ -10,8 +10,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, EntryType, Header};
 
+use super::super::pieces::PIECE;
 use super::walk::{self, Entry, Walk};
-use super::{CHUNK, Gone, Sink, Stream, bytes, complaint, produce, status};
+use super::{Gone, Sink, Stream, bytes, complaint, produce, status};
 
 /// Files of the kernel show no size: they are read first. More of one than this is left out.
 const UNSIZED_MAX: u64 = 4 << 20;
@@ -63,17 +64,17 @@ impl<'a> Chunks<'a> {
     fn new(sink: &'a Sink<Data>) -> Self {
         Self {
             sink,
-            buffer: Vec::with_capacity(CHUNK),
+            buffer: Vec::with_capacity(PIECE),
         }
     }
 }
 
 impl Write for Chunks<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let room = CHUNK - self.buffer.len();
+        let room = PIECE - self.buffer.len();
         let taken = data.len().min(room);
         self.buffer.extend_from_slice(&data[..taken]);
-        if self.buffer.len() == CHUNK {
+        if self.buffer.len() == PIECE {
             self.flush()?;
         }
         Ok(taken)
@@ -83,7 +84,7 @@ impl Write for Chunks<'_> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
+        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
         let sent = self.sink.send(bytes(piece));
         sent.map_err(|Gone| io::Error::from(io::ErrorKind::BrokenPipe))
     }
@@ -265,7 +266,7 @@ mod tests {
         let pieces: Vec<Data> = stream.map(Result::unwrap).collect().await;
         let (mut all, mut complaints) = (Vec::new(), String::new());
         for piece in pieces {
-            assert!(piece.bytes.len() <= CHUNK);
+            assert!(piece.bytes.len() <= PIECE);
             all.extend(piece.bytes);
             #[allow(deprecated)]
             complaints.extend(piece.metadata.map(|m| m.error));

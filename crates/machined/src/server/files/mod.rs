@@ -8,20 +8,26 @@ mod list;
 mod usage;
 mod walk;
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use api::proto::common::{Data, Metadata};
 use api::proto::machine as proto;
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tonic::codegen::BoxStream;
 use tonic::{Response, Status};
 
-/// Bytes in one message of a stream of bytes.
-const CHUNK: usize = 64 * 1024;
+use super::pieces::{self, Cut, Pieces};
+
 /// Messages that may wait for the client.
 const WAITING: usize = 8;
+/// Streams that threads make at the same time. A client that does not read holds its thread back, and the node has 512
+/// for all work that blocks.
+const THREADS: usize = 64;
+
+/// The threads that make streams.
+static PRODUCING: Semaphore = Semaphore::const_new(THREADS);
 
 type Stream<T> = Result<Response<BoxStream<T>>, Status>;
 
@@ -41,16 +47,23 @@ impl<T> Sink<T> {
     fn check(&self) -> Result<(), Gone> {
         if self.0.is_closed() { Err(Gone) } else { Ok(()) }
     }
-
-    fn fail(&self, status: Status) -> Result<(), Gone> {
-        self.0.blocking_send(Err(status)).map_err(|_| Gone)
-    }
 }
 
 /// A stream of what a thread makes.
 fn produce<T: Send + 'static>(work: impl FnOnce(&Sink<T>) -> Result<(), Gone> + Send + 'static) -> Stream<T> {
+    produce_in(&PRODUCING, work)
+}
+
+/// The same with one of so many threads, or a refusal.
+fn produce_in<T: Send + 'static>(
+    threads: &'static Semaphore,
+    work: impl FnOnce(&Sink<T>) -> Result<(), Gone> + Send + 'static,
+) -> Stream<T> {
+    let busy = |_| Status::resource_exhausted("too many folders are being listed, measured or copied: try again later");
+    let place = threads.try_acquire().map_err(busy)?;
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         // A client that is gone ended the work, which is all there is to say of it.
         let _ = work(&Sink(sender));
     });
@@ -69,7 +82,7 @@ fn absolute(path: &str) -> Result<PathBuf, Status> {
 }
 
 /// An error of the file system as a status.
-fn status(kind: ErrorKind, text: impl Into<String>) -> Status {
+pub(super) fn status(kind: ErrorKind, text: impl Into<String>) -> Status {
     let text = text.into();
     match kind {
         ErrorKind::NotFound => Status::not_found(text),
@@ -125,17 +138,13 @@ pub fn copy(request: &proto::CopyRequest) -> Stream<Data> {
 /// The content of a file.
 pub fn read(request: &proto::ReadRequest) -> Stream<Data> {
     let path = absolute(&request.path)?;
-    let mut file = sys::files::open_regular(&path, true).map_err(|e| status(e.kind(), e.to_string()))?;
-    produce(move |sink| {
-        loop {
-            let mut buffer = Vec::with_capacity(CHUNK);
-            match file.by_ref().take(CHUNK as u64).read_to_end(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(_) => sink.send(bytes(buffer))?,
-                Err(error) => return sink.fail(status(error.kind(), format!("read {}: {error}", path.display()))),
-            }
-        }
-    })
+    let file = sys::files::open_regular(&path, true).map_err(|e| status(e.kind(), e.to_string()))?;
+    let what = path.display().to_string();
+    Ok(Response::new(pieces::stream(
+        Pieces::new(file, Cut::Anywhere),
+        what,
+        None,
+    )))
 }
 
 #[cfg(test)]
@@ -186,6 +195,29 @@ mod tests {
         drop(stream);
         // The sender is dropped with the thread's work.
         assert!(wait.await.map(|()| "sent").is_err());
+    }
+
+    #[tokio::test]
+    async fn clients_that_do_not_read_hold_so_many_threads_and_no_more() {
+        static TWO: Semaphore = Semaphore::const_new(2);
+        let endless = || {
+            produce_in(&TWO, |sink| {
+                loop {
+                    sink.send(1)?;
+                }
+            })
+        };
+        let held = [endless().unwrap(), endless().unwrap()];
+        assert_eq!(endless().err().unwrap().code(), tonic::Code::ResourceExhausted);
+        drop(held);
+        let freed = async {
+            while endless().is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), freed)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
