@@ -30,7 +30,9 @@ pub(super) async fn serve(
     cancel: CancellationToken,
 ) {
     let handshaking = census.handshake(peer.ip());
-    let accept = TlsAcceptor::from(tls).accept(stream).into_fallible();
+    let accept = TlsAcceptor::from(tls)
+        .accept_with(stream, |session| session.set_buffer_limit(Some(limits::MAX_TLS_BUFFER)))
+        .into_fallible();
     let stream = tokio::select! {
         accepted = tokio::time::timeout(limits::HANDSHAKE_TIMEOUT, accept) => match accepted {
             Ok(Ok(stream)) => stream,

@@ -37,6 +37,9 @@ pub const CLIENT_STREAM_WINDOW: u32 = 256 * 1024;
 pub const CLIENT_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What is kept of a response that the client does not read.
 pub const MAX_SEND_BUFFER: usize = 128 * 1024;
+/// What is encrypted at once, and kept if the client does not take it: the largest frame that our clients ask for with
+/// what is around it (it is sent by one system call then), and no less than HTTP/2 writes by itself.
+pub const MAX_TLS_BUFFER: usize = 144 * 1024;
 /// Calls that are in progress when the program stops may go on this long. What takes longer follows or watches something,
 /// and would hold up a node that reboots for as long as somebody looks on.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);

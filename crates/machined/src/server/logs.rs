@@ -81,7 +81,7 @@ async fn file(path: PathBuf, tail: Option<usize>, follow: bool) -> Result<Respon
     }
     let pieces = Pieces::new(file.into_std().await, Cut::Lines);
     let what = path.display().to_string();
-    Ok(Response::new(pieces::stream(pieces, what, follow.then_some(POLL))))
+    pieces::stream(pieces, what, follow.then_some(POLL))
 }
 
 #[cfg(test)]

@@ -1,21 +1,27 @@
-//! A file as a stream of messages: each piece is read by a thread and sent by a task, so that a client that does not read
-//! holds back its own stream and no thread.
+//! A file as a stream of messages: a thread reads ahead and goes when nobody takes what it read, so that clients that do
+//! not read hold back their own streams and no threads.
 
 use std::io::{self, ErrorKind, Read};
 use std::time::Duration;
 
 use api::proto::common::Data;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Sender};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tonic::codegen::BoxStream;
+use tonic::{Response, Status};
 
 /// Bytes in one message of a stream of bytes: with what is around them they fit in one frame of those who ask for large
 /// ones, as our clients and nodes do (128 KiB).
 pub const PIECE: usize = 127 * 1024;
 /// Pieces that are read ahead.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
+/// Streams at the same time. What is read ahead for clients that do not read is this often in memory.
+const STREAMS: usize = 512;
+
+/// The streams that there are.
+static STREAMING: Semaphore = Semaphore::const_new(STREAMS);
 
 /// Where pieces end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +77,22 @@ impl<F: Read> Pieces<F> {
 
 /// The pieces as messages, and if they are followed what the file grows by, which is looked for this often. `what` is
 /// the file's name in errors.
-pub fn stream<F>(pieces: Pieces<F>, what: String, follow: Option<Duration>) -> BoxStream<Data>
+///
+/// # Errors
+/// There are too many streams.
+pub fn stream<F>(pieces: Pieces<F>, what: String, follow: Option<Duration>) -> Result<Response<BoxStream<Data>>, Status>
 where
     F: Read + Send + 'static,
 {
+    let busy = |_| Status::resource_exhausted(format!("{STREAMS} files and logs are being read: try again later"));
+    let place = STREAMING.try_acquire().map_err(busy)?;
     let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::spawn(send(pieces, what, follow, sender));
-    Box::pin(ReceiverStream::new(receiver).map(|piece| piece.map(|bytes| Data { metadata: None, bytes })))
+    tokio::spawn(async move {
+        let _place = place;
+        send(pieces, what, follow, sender).await;
+    });
+    let data = |piece: Result<Vec<u8>, Status>| piece.map(|bytes| Data { metadata: None, bytes });
+    Ok(Response::new(Box::pin(ReceiverStream::new(receiver).map(data))))
 }
 
 async fn send<F>(mut pieces: Pieces<F>, what: String, follow: Option<Duration>, to: Sender<Result<Vec<u8>, Status>>)
@@ -85,29 +100,49 @@ where
     F: Read + Send + 'static,
 {
     loop {
-        let reading = tokio::task::spawn_blocking(move || (pieces.next(), pieces));
-        // A thread that cannot go on has said so; then there is nothing to read with.
+        let ahead = to.clone();
+        let reading = tokio::task::spawn_blocking(move || (read_ahead(&mut pieces, &ahead), pieces));
+        // A thread that could not go on has said so; then there is nothing to read with.
         let Ok((read, rest)) = reading.await else { return };
         pieces = rest;
-        match (read, follow) {
-            (Ok(Some(piece)), _) => {
-                if to.send(Ok(piece)).await.is_err() {
-                    return;
-                }
-            }
-            (Ok(None), Some(pause)) => tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = to.closed() => return,
+        let goes_on = match (read, follow) {
+            // Some room at once, so that a thread is not woken for each piece.
+            (Ok(Stop::Full), _) => to.reserve_many(AHEAD.div_ceil(2)).await.is_ok(),
+            (Ok(Stop::End), Some(pause)) => tokio::select! {
+                () = tokio::time::sleep(pause) => true,
+                () = to.closed() => false,
             },
-            (Ok(None), None) => return,
+            (Ok(Stop::End), None) => false,
             (Err(error), _) => {
                 let status = super::files::status(error.kind(), format!("read {what}: {error}"));
                 // Whoever is gone needs no reason.
                 let _ = to.send(Err(status)).await;
-                return;
+                false
             }
+        };
+        if !goes_on {
+            return;
         }
     }
+}
+
+/// Why reading stopped.
+enum Stop {
+    /// Nobody has taken what was read, or nobody is there.
+    Full,
+    /// There is no more yet.
+    End,
+}
+
+/// Reads as long as there is room for what was read.
+fn read_ahead<F: Read>(pieces: &mut Pieces<F>, to: &Sender<Result<Vec<u8>, Status>>) -> io::Result<Stop> {
+    while let Ok(room) = to.try_reserve() {
+        match pieces.next()? {
+            Some(piece) => room.send(Ok(piece)),
+            None => return Ok(Stop::End),
+        }
+    }
+    Ok(Stop::Full)
 }
 
 #[cfg(test)]
@@ -161,22 +196,32 @@ mod tests {
         assert!(pieces.iter().all(|piece| piece.ends_with(b"\n")));
     }
 
-    #[tokio::test]
-    async fn a_client_that_does_not_read_holds_no_thread() {
-        // More streams than the runtime has threads for work that blocks.
+    #[test]
+    fn clients_that_do_not_read_hold_no_threads() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large");
-        std::fs::write(&path, vec![b'x'; 8 * PIECE]).unwrap();
-        let open = || Pieces::new(std::fs::File::open(&path).unwrap(), Cut::Anywhere);
-        let mut streams: Vec<_> = (0..600).map(|_| stream(open(), "large".into(), None)).collect();
-        for stream in &mut streams {
-            assert!(stream.next().await.unwrap().is_ok());
-        }
-        let mut last = stream(open(), "large".into(), None);
-        let mut length = 0;
-        while let Some(data) = last.next().await {
-            length += data.unwrap().bytes.len();
-        }
-        assert_eq!(length, 8 * PIECE);
+        std::fs::write(&path, vec![b'x'; 20 * PIECE]).unwrap();
+        let open = || {
+            let pieces = Pieces::new(std::fs::File::open(&path).unwrap(), Cut::Anywhere);
+            stream(pieces, "large".into(), None).unwrap().into_inner()
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .max_blocking_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut unread: Vec<_> = (0..10).map(|_| open()).collect();
+            for stream in &mut unread {
+                assert!(stream.next().await.unwrap().is_ok());
+            }
+            for mut stream in unread.drain(..3).chain([open()]) {
+                let mut length = 0;
+                while let Some(data) = stream.next().await {
+                    length += data.unwrap().bytes.len();
+                }
+                assert!(length >= 19 * PIECE);
+            }
+        });
     }
 }

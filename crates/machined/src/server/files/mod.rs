@@ -140,11 +140,7 @@ pub fn read(request: &proto::ReadRequest) -> Stream<Data> {
     let path = absolute(&request.path)?;
     let file = sys::files::open_regular(&path, true).map_err(|e| status(e.kind(), e.to_string()))?;
     let what = path.display().to_string();
-    Ok(Response::new(pieces::stream(
-        Pieces::new(file, Cut::Anywhere),
-        what,
-        None,
-    )))
+    pieces::stream(Pieces::new(file, Cut::Anywhere), what, None)
 }
 
 #[cfg(test)]
