@@ -19,6 +19,14 @@ pub enum Access {
     Exactly(u32),
     /// These mode bits without those in the umask of the process: for files of the person who started it.
     UpToUmask(u32),
+    /// These mode bits, whatever the umask, for one user and the group of the same number: nobody sees the file before it
+    /// is theirs. Only root can give it to another.
+    OwnedBy {
+        /// Mode bits.
+        mode: u32,
+        /// User and group.
+        owner: u32,
+    },
 }
 
 impl From<u32> for Access {
@@ -49,14 +57,18 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>, access: imp
 }
 
 fn write_and_rename(temporary: &Path, path: &Path, folder: &Path, bytes: &[u8], access: Access) -> Result<()> {
-    let (Access::Exactly(mode) | Access::UpToUmask(mode)) = access;
+    let (Access::Exactly(mode) | Access::UpToUmask(mode) | Access::OwnedBy { mode, .. }) = access;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(temporary)
         .doing(|| format!("create {}", temporary.display()))?;
-    if access == Access::Exactly(mode) {
+    if let Access::OwnedBy { owner, .. } = access {
+        std::os::unix::fs::fchown(&file, Some(owner), Some(owner))
+            .doing(|| format!("set the owner of {}", temporary.display()))?;
+    }
+    if !matches!(access, Access::UpToUmask(_)) {
         // The umask took bits away from the mode given at creation.
         rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(mode))
             .doing(|| format!("set the mode of {}", temporary.display()))?;
@@ -247,6 +259,25 @@ mod tests {
         std::fs::write(&usual, b"one").unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&path), mode(&usual));
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_theirs_from_the_beginning() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        // Only root can give something away; others can give it to themselves.
+        let (user, group) = (
+            folder.path().metadata().unwrap().uid(),
+            folder.path().metadata().unwrap().gid(),
+        );
+        let owner = if user == 0 { 65534 } else { user };
+        if user != 0 && user != group {
+            return;
+        }
+        let path = folder.path().join("key");
+        write_atomic(&path, "1", Access::OwnedBy { mode: 0o400, owner }).unwrap();
+        let found = path.metadata().unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (owner, owner, 0o400));
     }
 
     #[test]

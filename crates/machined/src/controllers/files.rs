@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use node_resources::keelson::{FileSetStatus, FileSpec};
 use resource::{All, Context, Outcome, Outputs, Reconcile};
 use sha2::{Digest, Sha256};
+use sys::files::Access;
 
 /// Writes files and removes those that are no longer wanted.
 pub struct Files {
@@ -63,6 +64,16 @@ impl Reconcile for Files {
     }
 }
 
+/// The version of several sets together; none while one of them is missing.
+pub fn version(files: &All<FileSetStatus>, sets: &[&str]) -> Option<String> {
+    let mut hash = Sha256::new();
+    for set in sets {
+        hash.update(files.get(set)?.version.as_bytes());
+        hash.update([0]);
+    }
+    Some(short(&hash.finalize()))
+}
+
 fn short(hash: &[u8]) -> String {
     hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
@@ -76,11 +87,12 @@ fn write(place: &Path, file: &FileSpec) -> anyhow::Result<()> {
     if let Some(parent) = place.parent() {
         std::fs::create_dir_all(parent).with_context(what)?;
     }
-    sys::files::write_atomic(place, file.contents.as_bytes(), file.mode).with_context(what)?;
-    if file.owner != 0 {
-        std::os::unix::fs::chown(place, Some(file.owner), Some(file.owner)).with_context(what)?;
-    }
-    Ok(())
+    let access = match (file.mode, file.owner) {
+        (mode, 0) => Access::Exactly(mode),
+        // Who watches the file opens it as soon as it is there.
+        (mode, owner) => Access::OwnedBy { mode, owner },
+    };
+    sys::files::write_atomic(place, file.contents.as_bytes(), access).with_context(what)
 }
 
 /// A file for [`Files`] to write.
