@@ -146,7 +146,10 @@ fn store() -> Store {
         "kubelet",
         "etcd",
         "kubernetes-config",
-        "kubernetes-secrets",
+        "kube-apiserver-secrets",
+        "kube-controller-manager-secrets",
+        "kube-scheduler-secrets",
+        "kubernetes-secrets-read-anew",
     ] {
         let version = "1".to_owned();
         put(&store, set, FileSetStatus { version });

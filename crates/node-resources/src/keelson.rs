@@ -110,6 +110,16 @@ pub struct DesiredService {
     pub spec: crate::service_spec::ServiceSpec,
 }
 
+/// Which of the secrets that it reads anew by itself this node's API server was last seen to work with.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
+#[serde(rename_all = "camelCase", default)]
+#[resource(type = "APIServerFiles.k8s.keelson.dev", namespace = "k8s", column("Version" = "{.version}"))]
+pub struct ApiServerFiles {
+    /// The version of their set ("kubernetes-secrets-read-anew").
+    #[field(1)]
+    pub version: String,
+}
+
 /// Whether this node's kubelet has credentials of the cluster or can get some, and from whom those are that it has.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, Resource)]
 #[serde(rename_all = "camelCase", default)]

@@ -67,6 +67,25 @@ impl<K: PartialEq, V: Clone> Issued<K, V> {
         fresh.then(|| (last.value.clone(), left.min(LOOK_AGAIN)))
     }
 
+    /// What is fresh, or is made now; and when to look again.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn get(
+        &mut self,
+        inputs: K,
+        lifetime: Duration,
+        make: impl FnOnce(SystemTime) -> anyhow::Result<V>,
+    ) -> anyhow::Result<(V, Duration)> {
+        let now = self.now();
+        if let Some(fresh) = self.fresh(&inputs, now) {
+            return Ok(fresh);
+        }
+        let value = make(now)?;
+        let left = self.keep(inputs, value.clone(), lifetime, now);
+        Ok((value, left))
+    }
+
     /// Remembers what was issued, until half the life of its shortest certificate is over; gives when to look again.
     pub fn keep(&mut self, inputs: K, value: V, lifetime: Duration, now: SystemTime) -> Duration {
         self.last = Some(Last {

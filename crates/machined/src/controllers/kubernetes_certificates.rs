@@ -12,7 +12,7 @@ use node_resources::secrets::{
     CertSAN, EtcdRootSecrets, EtcdSecrets, KubernetesDynamicCerts, KubernetesRootSecrets, KubernetesSecrets,
 };
 use node_resources::types::AcceptedCA;
-use pki::{Authority, KeyKind, Request};
+use pki::{Authority, CertAndKey, KeyKind, Request};
 use resource::types::Prefix;
 use resource::{Context, Named, One, Outcome, Outputs, Reconcile};
 
@@ -65,10 +65,19 @@ impl Reconcile for Etcd {
     }
 }
 
-/// The API server's certificates.
+/// The API server's certificates. A change of its names is none of those that it shows as a client: what it is connected
+/// to need not be connected to anew.
 #[derive(Default)]
 pub struct Dynamic {
-    issued: Issued<(KubernetesRootSecrets, CertSAN), KubernetesDynamicCerts>,
+    server: Issued<(CertAndKey, CertSAN), CertAndKey>,
+    clients: Issued<(CertAndKey, CertAndKey), Clients>,
+}
+
+/// What the API server shows as a client.
+#[derive(Clone)]
+struct Clients {
+    kubelet: CertAndKey,
+    front_proxy: CertAndKey,
 }
 
 impl Reconcile for Dynamic {
@@ -76,24 +85,29 @@ impl Reconcile for Dynamic {
     type Outputs = Outputs<KubernetesDynamicCerts>;
 
     async fn reconcile(&mut self, (root, names): Self::Inputs, _: &Context) -> anyhow::Result<Outcome<Self::Outputs>> {
-        let now = self.issued.now();
-        let key = ((*root).clone(), (*names).clone());
-        if let Some((certs, left)) = self.issued.fresh(&key, now) {
-            return Ok(Outcome::done(Outputs::one("k8s-dynamic-certs", certs)).requeue(left));
-        }
-        let authority = Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates")?;
-        let aggregator = Authority::from_pair(&root.aggregator_ca).context("use cluster.aggregatorCA")?;
-        let names = Names {
-            dns: names.dns_names.clone(),
-            ips: names.ips.clone(),
-        };
-        let issued = kubernetes::issue(&authority, &aggregator, &names, now)?;
+        let authority = || Authority::from_pair(&root.issuing_ca).context("use cluster.ca to issue certificates");
+        let key = (root.issuing_ca.clone(), (*names).clone());
+        let (api_server, server_left) = self.server.get(key, LIFETIME, |now| {
+            let names = Names {
+                dns: names.dns_names.clone(),
+                ips: names.ips.clone(),
+            };
+            Ok(authority()?.sign(&kubernetes::api_server(&names, now))?)
+        })?;
+        let key = (root.issuing_ca.clone(), root.aggregator_ca.clone());
+        let (clients, clients_left) = self.clients.get(key, LIFETIME, |now| {
+            let aggregator = Authority::from_pair(&root.aggregator_ca).context("use cluster.aggregatorCA")?;
+            Ok(Clients {
+                kubelet: authority()?.sign(&kubernetes::api_server_kubelet_client(now))?,
+                front_proxy: aggregator.sign(&kubernetes::front_proxy_client(now))?,
+            })
+        })?;
         let certs = KubernetesDynamicCerts {
-            api_server: issued.api_server,
-            api_server_kubelet_client: issued.kubelet_client,
-            front_proxy: issued.front_proxy,
+            api_server,
+            api_server_kubelet_client: clients.kubelet,
+            front_proxy: clients.front_proxy,
         };
-        let left = self.issued.keep(key, certs.clone(), LIFETIME, now);
+        let left = server_left.min(clients_left);
         Ok(Outcome::done(Outputs::one("k8s-dynamic-certs", certs)).requeue(left))
     }
 }

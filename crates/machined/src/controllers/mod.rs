@@ -1,6 +1,7 @@
 //! The controllers: pure derivations and effects, by area, and the graph that wires them by their signatures.
 
 pub mod addresses;
+mod api_server_files;
 pub mod bootstrap_manifests;
 pub mod certificates;
 pub mod containerd;
@@ -236,6 +237,7 @@ fn kubernetes(graph: Graph, world: &World) -> Graph {
             control_plane_files::config_status,
         )
         .derive("k8s.ControlPlaneStaticPodController", control_plane::static_pods)
+        .reconcile("k8s.APIServerFilesController", api_server_files::Look)
         .reconcile(
             "k8s.ControlPlaneImageController",
             prefetch::ControlPlaneImages::new(world.cri.clone()),

@@ -23,6 +23,31 @@ pub struct File {
     pub content: Secret,
 }
 
+/// Secrets that the API server reads anew by itself when they change. All other files are read when their reader starts,
+/// or nobody has seen that they are not.
+///
+/// What is known of it is in the programs' sources, and was seen: `pkg/server/dynamiccertificates` of `k8s.io/apiserver`
+/// watches what it serves with, whom clients may be from, and what the aggregator shows; `transport/transport.go` of
+/// `k8s.io/client-go` (the kubelets' client) and `transport/listener.go` of `go.etcd.io/etcd/client/pkg` (etcd's) read
+/// their own certificate for each connection, and the authority that they trust once.
+const READ_ANEW: &[&str] = &[
+    "ca.crt",
+    "apiserver.crt",
+    "apiserver.key",
+    "apiserver-kubelet-client.crt",
+    "apiserver-kubelet-client.key",
+    "front-proxy-client.crt",
+    "front-proxy-client.key",
+    "etcd-client.crt",
+    "etcd-client.key",
+];
+
+/// Whether the program that has this secret file reads it anew by itself.
+pub fn is_read_anew(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+    folder == API_SERVER_SECRETS && READ_ANEW.contains(&name)
+}
+
 impl File {
     fn new(folder: &str, name: &str, owner: u32, content: impl Into<Secret>) -> Self {
         Self {

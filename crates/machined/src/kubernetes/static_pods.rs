@@ -9,6 +9,8 @@ use super::flags::{FlagError, Flags};
 use super::pods::{Component, Probes, Shape, https_probe, pod, tcp_probe};
 use super::version::Version;
 
+/// What the secrets of all of them are below.
+pub const SECRETS: &str = "/system/secrets/kubernetes/";
 /// Secrets of the API server, on the node and in its pod.
 pub const API_SERVER_SECRETS: &str = "/system/secrets/kubernetes/kube-apiserver";
 /// Its configuration files.

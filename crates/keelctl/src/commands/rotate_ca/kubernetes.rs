@@ -37,8 +37,8 @@ pub async fn client(access: &Access, control_plane: &str, endpoint: Option<&str>
     kubeconfig::client(&target, endpoint, CALL_LIMIT).await
 }
 
-/// Whether a control plane's pods run with the certificates of the goal, and its kubelet too. Gives the version of the
-/// secrets that they run with.
+/// Whether a control plane's pods run with the certificates of the goal, and its kubelet too. Gives the versions
+/// of the secrets that they run with.
 pub async fn control_plane(client: &Client, kubernetes: &k8s::Client, node: &str, goal: Goal<'_>) -> Result<String> {
     let secrets = "secrets";
     let root = resource(client, secrets, "KubernetesRootSecrets.secrets.talos.dev", "k8s").await?;
@@ -46,9 +46,13 @@ pub async fn control_plane(client: &Client, kubernetes: &k8s::Client, node: &str
     let certs = "KubernetesDynamicCerts.secrets.talos.dev";
     let certs = resource(client, secrets, certs, "k8s-dynamic-certs").await?;
     goal.issued("the certificate of the API server", &certs["apiServer"]["crt"])?;
-    let status = "SecretStatuses.kubernetes.talos.dev";
-    let status = resource(client, "controlplane", status, "static-pods").await?;
-    let version = status["version"].as_str().unwrap_or_default().to_owned();
+    let files = "FileSetStatuses.files.keelson.dev";
+    let files = resource(client, "files", files, "kubernetes-secrets-read-anew").await?;
+    let seen = resource(client, "k8s", "APIServerFiles.k8s.keelson.dev", "kube-apiserver").await?;
+    ensure!(
+        seen["version"] == files["version"],
+        "the API server has not read its new certificates yet"
+    );
     let options = ListOptions {
         labels: "tier=control-plane".into(),
         ..ListOptions::default()
@@ -57,15 +61,22 @@ pub async fn control_plane(client: &Client, kubernetes: &k8s::Client, node: &str
         .list(&resources::PODS, Some(NAMESPACE), &options)
         .await?
         .items;
-    let own: Vec<&Value> = pods.iter().filter(|pod| pod["status"]["hostIP"] == *node).collect();
+    let ours = |pod: &&Value| !text(&pod["metadata"]["annotations"][SECRETS_VERSION]).is_empty();
+    let own = pods.iter().filter(|pod| pod["status"]["hostIP"] == *node);
+    let own: Vec<&Value> = own.filter(ours).collect();
     ensure!(!own.is_empty(), "there are no pods of the control plane");
+    let mut versions = text(&files["version"]).to_owned();
     for pod in own {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let current = pod["metadata"]["annotations"][SECRETS_VERSION] == *version;
+        let name = text(&pod["metadata"]["name"]);
+        let id = text(&pod["metadata"]["labels"]["k8s-app"]);
+        let wanted = resource(client, "k8s", "StaticPods.kubernetes.talos.dev", id).await?;
+        let wanted = &wanted["metadata"]["annotations"][SECRETS_VERSION];
+        let current = pod["metadata"]["annotations"][SECRETS_VERSION] == *wanted;
         ensure!(current, "pod {name} has not restarted with its new certificates yet");
         ensure!(is_ready(pod), "pod {name} is not ready");
+        versions += text(wanted);
     }
-    Ok(version)
+    Ok(versions)
 }
 
 /// Whether a node's kubelet has credentials of the goal's authority, and trusts the others.

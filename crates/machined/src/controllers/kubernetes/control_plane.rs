@@ -6,13 +6,16 @@ use anyhow::Context as _;
 use config::view::{self, Component as ComponentView};
 use node_resources::config::MachineConfig;
 use node_resources::k8s as spec;
-use node_resources::keelson::KubernetesReached;
-use resource::{One, Outputs};
+use node_resources::keelson::{FileSetStatus, KubernetesReached};
+use resource::{All, One, Outputs};
 use serde_json::Value;
 
+use super::control_plane_files::secrets_version;
 use super::{cloud_provider, extra_args, from_resource, of_control_plane, same, to_resource};
 use crate::kubernetes::pods::{Component, ExtraVolume, Resources, Versions};
-use crate::kubernetes::static_pods::{self, ApiServer, ControllerManager, Scheduler};
+use crate::kubernetes::static_pods::{
+    self, API_SERVER_SECRETS, ApiServer, CONTROLLER_MANAGER_SECRETS, ControllerManager, SCHEDULER_SECRETS, Scheduler,
+};
 use crate::machine_config::parsed;
 
 fn component(view: &ComponentView, versions: Versions) -> anyhow::Result<Component> {
@@ -112,32 +115,36 @@ pub fn scheduler_config(config: One<MachineConfig>) -> anyhow::Result<Outputs<sp
 /// The control plane's pods, once what they read is there. The API server starts alone: the others can do nothing before
 /// it is ready and has made their roles, and starting them takes processor time from it. They need no order where the
 /// balancer, which knows that an API server is ready, is turned off.
+#[expect(clippy::too_many_arguments, reason = "each is an input; a signature is the wiring")]
 pub fn static_pods(
     config: One<MachineConfig>,
     reached: Option<One<KubernetesReached>>,
-    secrets: One<spec::SecretStatus>,
+    files: All<FileSetStatus>,
+    _secrets: One<spec::SecretStatus>,
     configs: One<spec::ConfigStatus>,
     server: One<spec::APIServerConfig>,
     manager: One<spec::ControllerManagerConfig>,
     scheduler: One<spec::SchedulerConfig>,
 ) -> anyhow::Result<Outputs<spec::StaticPod>> {
-    let versions = |config: String| Versions {
+    let versions = |component: &Component, secrets: &str, config: String| Versions {
         config,
         config_files: configs.version.clone(),
-        secrets: secrets.version.clone(),
+        secrets: secrets_version(component, secrets, &files).unwrap_or_default(),
     };
     let mut pods = Outputs::none();
     let mut rendered: ApiServer = same(&*server)?;
-    rendered.component.extra_args = from_resource(&server.extra_args);
-    rendered.component.versions = versions(server.resource().version());
+    let own = &mut rendered.component;
+    own.extra_args = from_resource(&server.extra_args);
+    own.versions = versions(own, API_SERVER_SECRETS, server.resource().version());
     pods.insert("kube-apiserver", spec::StaticPod(static_pods::api_server(&rendered)?));
     if reached.is_none() && view::kube_prism(&*parsed(&config)?).enabled {
         return Ok(pods);
     }
     if manager.enabled {
         let mut rendered: ControllerManager = same(&*manager)?;
-        rendered.component.extra_args = from_resource(&manager.extra_args);
-        rendered.component.versions = versions(manager.resource().version());
+        let own = &mut rendered.component;
+        own.extra_args = from_resource(&manager.extra_args);
+        own.versions = versions(own, CONTROLLER_MANAGER_SECRETS, manager.resource().version());
         pods.insert(
             "kube-controller-manager",
             spec::StaticPod(static_pods::controller_manager(&rendered)?),
@@ -145,8 +152,9 @@ pub fn static_pods(
     }
     if scheduler.enabled {
         let mut rendered: Scheduler = same(&*scheduler)?;
-        rendered.component.extra_args = from_resource(&scheduler.extra_args);
-        rendered.component.versions = versions(scheduler.resource().version());
+        let own = &mut rendered.component;
+        own.extra_args = from_resource(&scheduler.extra_args);
+        own.versions = versions(own, SCHEDULER_SECRETS, scheduler.resource().version());
         pods.insert("kube-scheduler", spec::StaticPod(static_pods::scheduler(&rendered)?));
     }
     Ok(pods)
@@ -169,29 +177,84 @@ pub fn extra_static_pods(config: One<MachineConfig>) -> anyhow::Result<Outputs<s
 
 #[cfg(test)]
 mod tests {
+    use super::super::control_plane_files::ANEW_SET;
     use super::super::tests::config;
     use super::*;
 
+    struct Rendered {
+        server: One<spec::APIServerConfig>,
+        manager: One<spec::ControllerManagerConfig>,
+        scheduler: One<spec::SchedulerConfig>,
+    }
+
+    impl Rendered {
+        fn new() -> Self {
+            let server = api_server_config(config()).unwrap();
+            let manager = controller_manager_config(config()).unwrap();
+            let scheduler = scheduler_config(config()).unwrap();
+            Self {
+                server: server.get("kube-apiserver").unwrap().clone().into(),
+                manager: manager.get("kube-controller-manager").unwrap().clone().into(),
+                scheduler: scheduler.get("kube-scheduler").unwrap().clone().into(),
+            }
+        }
+
+        fn pods(&self, reached: Option<KubernetesReached>, changed: &[&str]) -> Outputs<spec::StaticPod> {
+            let sets = [
+                "kube-apiserver-secrets",
+                "kube-controller-manager-secrets",
+                "kube-scheduler-secrets",
+                ANEW_SET,
+            ];
+            let version = |set| FileSetStatus {
+                version: if changed.contains(&set) { "2" } else { "1" }.to_owned(),
+            };
+            static_pods(
+                config(),
+                reached.map(One::from),
+                sets.map(|set| (set, version(set))).into(),
+                spec::SecretStatus::default().into(),
+                spec::ConfigStatus::default().into(),
+                self.server.clone(),
+                self.manager.clone(),
+                self.scheduler.clone(),
+            )
+            .unwrap()
+        }
+
+        /// The pods that are others when these sets of files change.
+        fn restarted_by(&self, changed: &[&str]) -> Vec<String> {
+            let all = |changed| self.pods(Some(KubernetesReached {}), changed);
+            let (before, after) = (all(&[]), all(changed));
+            let other = before.iter().filter(|(id, pod)| after.get(id) != Some(*pod));
+            other.map(|(id, _)| id.to_owned()).collect()
+        }
+    }
+
     #[test]
     fn arguments_of_the_configuration_reach_the_api_servers_command_line() {
-        let server = api_server_config(config()).unwrap();
-        let server = One::from(server.get("kube-apiserver").unwrap().clone());
-        let manager = controller_manager_config(config()).unwrap();
-        let manager = One::from(manager.get("kube-controller-manager").unwrap().clone());
-        let scheduler = scheduler_config(config()).unwrap();
-        let scheduler = One::from(scheduler.get("kube-scheduler").unwrap().clone());
-        let (secrets, configs) = (spec::SecretStatus::default(), spec::ConfigStatus::default());
-        let pods = |reached: Option<KubernetesReached>| {
-            let (secrets, configs) = (secrets.clone().into(), configs.clone().into());
-            let (server, manager, scheduler) = (server.clone(), manager.clone(), scheduler.clone());
-            let reached = reached.map(One::from);
-            static_pods(config(), reached, secrets, configs, server, manager, scheduler).unwrap()
-        };
-        let early: Vec<String> = pods(None).iter().map(|(id, _)| id.to_owned()).collect();
+        let rendered = Rendered::new();
+        let early: Vec<String> = rendered.pods(None, &[]).iter().map(|(id, _)| id.to_owned()).collect();
         assert_eq!(early, ["kube-apiserver"]);
-        let pods = pods(Some(KubernetesReached {}));
+        let pods = rendered.pods(Some(KubernetesReached {}), &[]);
         assert_eq!(pods.len(), 3);
         let text = pods.get("kube-apiserver").unwrap().0.to_string();
         assert!(text.contains("--v=3") && text.contains("A=true,B=true"), "{text}");
+    }
+
+    #[test]
+    fn a_pod_restarts_for_what_it_reads_at_its_start_only() {
+        let mut rendered = Rendered::new();
+        assert!(rendered.restarted_by(&[ANEW_SET]).is_empty());
+        assert_eq!(rendered.restarted_by(&["kube-apiserver-secrets"]), ["kube-apiserver"]);
+        assert_eq!(rendered.restarted_by(&["kube-scheduler-secrets"]), ["kube-scheduler"]);
+
+        // Who knows when it reads what the configuration gives it.
+        let mut server = (*rendered.server).clone();
+        let file = format!("{API_SERVER_SECRETS}/ca.crt");
+        let own = ("kubelet-certificate-authority".to_owned(), vec![file].into());
+        server.extra_args.extend([own]);
+        rendered.server = server.into();
+        assert_eq!(rendered.restarted_by(&[ANEW_SET]), ["kube-apiserver"]);
     }
 }

@@ -12,18 +12,47 @@ use node_resources::types::AcceptedCA;
 use resource::{All, One, Outputs};
 
 use super::{object, of_control_plane};
-use crate::controllers::files::file;
+use crate::controllers::files::{file, version};
 use crate::kubernetes::configs::{AdmissionPlugin, Authorizer, authorizers, default_admission};
 use crate::kubernetes::files::{self, File};
 use crate::kubernetes::pki::DynamicCerts;
+use crate::kubernetes::pods::Component as ComponentConfig;
+use crate::kubernetes::static_pods::{API_SERVER_SECRETS, CONTROLLER_MANAGER_SECRETS, SCHEDULER_SECRETS, SECRETS};
 use crate::kubernetes::version::Version;
 use crate::machine_config::parsed;
 
 /// The set of configuration files of the control plane's pods.
 pub const CONFIG_SET: &str = "kubernetes-config";
 
-/// The set of their secrets.
-pub const SECRET_SET: &str = "kubernetes-secrets";
+/// The set of their secrets that they read anew by themselves when they change.
+pub const ANEW_SET: &str = "kubernetes-secrets-read-anew";
+
+/// Components, and the set of secrets that each reads at its start: another version restarts it, and none of the others.
+const START_SETS: [(&str, &str); 3] = [
+    (API_SERVER_SECRETS, "kube-apiserver-secrets"),
+    (CONTROLLER_MANAGER_SECRETS, "kube-controller-manager-secrets"),
+    (SCHEDULER_SECRETS, "kube-scheduler-secrets"),
+];
+
+/// The set that a secret file belongs to.
+fn secret_set(path: &str) -> &'static str {
+    let (folder, _) = path.rsplit_once('/').unwrap_or_default();
+    match START_SETS.iter().find(|(of, _)| *of == folder) {
+        Some((_, set)) if !files::is_read_anew(path) => set,
+        _ => ANEW_SET,
+    }
+}
+
+/// The version of a component's secrets that restarts it. Arguments of the configuration may give its files to parts of
+/// it of which nobody knows when they read them: then it is that of all.
+pub fn secrets_version(component: &ComponentConfig, folder: &str, files: &All<FileSetStatus>) -> Option<String> {
+    let (_, set) = START_SETS.iter().find(|(of, _)| *of == folder)?;
+    let mut arguments = component.extra_args.values().flatten();
+    match arguments.any(|value| value.contains(SECRETS)) {
+        true => version(files, &[set, ANEW_SET]),
+        false => Some(files.get(set)?.version.clone()),
+    }
+}
 
 /// Configuration files of the control plane's pods.
 pub fn config_files(config: One<MachineConfig>) -> anyhow::Result<Outputs<FileSpec>> {
@@ -60,10 +89,10 @@ pub fn config_files(config: One<MachineConfig>) -> anyhow::Result<Outputs<FileSp
         authorizers: &authorizers(&chain),
         scheduler: &scheduler,
     });
-    specs(CONFIG_SET, rendered)
+    specs(|_| CONFIG_SET, rendered)
 }
 
-fn specs(set: &str, files: Vec<File>) -> anyhow::Result<Outputs<FileSpec>> {
+fn specs(set: impl Fn(&str) -> &'static str, files: Vec<File>) -> anyhow::Result<Outputs<FileSpec>> {
     files
         .into_iter()
         .map(|f| {
@@ -72,7 +101,8 @@ fn specs(set: &str, files: Vec<File>) -> anyhow::Result<Outputs<FileSpec>> {
                 .expose_str()
                 .with_context(|| format!("{} is not text", f.path))?
                 .to_owned();
-            Ok((f.path, file(set, contents, 0o400, f.owner)))
+            let spec = file(set(&f.path), contents, 0o400, f.owner);
+            Ok((f.path, spec))
         })
         .collect()
 }
@@ -112,18 +142,15 @@ pub fn secret_files(
         scheduler_kubeconfig: &kubeconfigs.scheduler_kubeconfig.clone().into(),
     })
     .context("make the secrets of the control plane")?;
-    specs(SECRET_SET, rendered)
+    specs(secret_set, rendered)
 }
 
 /// Whether the control plane's secrets are on disk.
 pub fn secret_status(files: All<FileSetStatus>) -> Outputs<spec::SecretStatus> {
-    let status = |set: &FileSetStatus| spec::SecretStatus {
-        ready: true,
-        version: set.version.clone(),
-    };
-    files
-        .get(SECRET_SET)
-        .map(|s| Outputs::one("static-pods", status(s)))
+    let sets = [&START_SETS.map(|(_, set)| set)[..], &[ANEW_SET]].concat();
+    let status = |version| spec::SecretStatus { ready: true, version };
+    version(&files, &sets)
+        .map(|version| Outputs::one("static-pods", status(version)))
         .unwrap_or_default()
 }
 
