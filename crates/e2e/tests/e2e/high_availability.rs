@@ -1,5 +1,6 @@
 //! Three control planes: what one of them does, or fails to do, the others make good.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -77,10 +78,34 @@ impl Trio {
     /// A client that writes to all control planes; no other one has its name.
     pub fn writer(&self, name: &str) -> Result<Writer> {
         let kubeconfig = self.ask(0, &["kubeconfig", "-"])?;
-        let servers: Vec<String> = (0..3)
-            .map(|node| format!("https://{}:6443", Self::node(node)))
-            .collect();
-        Writer::start(name, kubeconfig.as_bytes(), &servers)
+        Writer::start(name, kubeconfig.as_bytes(), &Self::servers())
+    }
+
+    /// The API servers.
+    pub fn servers() -> Vec<String> {
+        let server = |node| format!("https://{}:6443", Self::node(node));
+        (0..3).map(server).collect()
+    }
+
+    /// Which runs of the API servers these are.
+    pub fn api_servers(&self) -> Result<BTreeSet<String>> {
+        let path = "jsonpath={.items[*].status.containerStatuses[0].containerID}";
+        let pods = [
+            "-n",
+            "kube-system",
+            "get",
+            "pods",
+            "-l",
+            "k8s-app=kube-apiserver",
+            "-o",
+            path,
+        ];
+        eventually("the pods of three API servers", Duration::from_secs(120), || {
+            let text = self.0.kubectl.output(&pods)?;
+            let runs: BTreeSet<String> = text.split_whitespace().map(str::to_owned).collect();
+            ensure!(runs.len() == 3, "{text}");
+            Ok(runs)
+        })
     }
 
     /// keelctl with the cluster's configuration.
@@ -211,7 +236,7 @@ fn the_others_serve_while_one_reboots(trio: &Trio) -> Result<()> {
 }
 
 /// Waits until all three are well: with one that is still starting, the loss of another is one too many.
-fn is_healthy(trio: &Trio) -> Result<()> {
+pub fn is_healthy(trio: &Trio) -> Result<()> {
     eventually("all to be well", Duration::from_secs(300), || {
         trio.ask(1, &["health", "--wait-timeout", "15s"]).map(drop)
     })

@@ -2,7 +2,8 @@
 //!
 //! `cargo test --workspace --test e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between
 //! commas; `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has ([`five`],
-//! [`vm`]) run only when a filter names them.
+//! [`vm`]), and the rotation of authorities on three control planes ([`authorities::of_three`]), run only when a
+//! filter names them.
 
 mod authorities;
 mod changes;
@@ -170,7 +171,12 @@ fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     all(&(), &maintenance::tests(), filter, summary);
     all(&(), &scarcity::tests(), filter, summary);
     all(&(), &etcd::own_cluster_tests(), filter, summary);
-    let trio = high_availability::tests();
+    let mut trio = high_availability::tests();
+    let rotation = authorities::of_three();
+    match filter {
+        Some(_) => trio.extend(rotation),
+        None => summary.skipped += rotation.len(),
+    }
     if any(&trio, filter, summary) {
         all(&high_availability::Trio::create()?, &trio, filter, summary);
     }

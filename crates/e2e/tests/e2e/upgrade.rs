@@ -155,7 +155,8 @@ fn ends_with(trio: &Trio, more: &[&str], words: &str) -> Result<()> {
     Ok(())
 }
 
-fn all_is_there(writer: Writer) -> Result<()> {
+/// Everything that a writer was told is written is there; tells the longest time without an answer.
+pub fn all_is_there(writer: Writer) -> Result<()> {
     let written = writer.end()?;
     println!(
         "{} writes were acknowledged and are there; the longest gap was {} ms, after {:.1} s: {:#?}",

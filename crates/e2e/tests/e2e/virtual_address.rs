@@ -66,9 +66,16 @@ fn configure(trio: &Trio, patch: &str) -> Result<()> {
 pub fn a_shared_address_moves_when_its_holder_loses_power(trio: &Trio) -> Result<()> {
     let address = shared();
     let document = format!("apiVersion: v1alpha1\nkind: Layer2VIPConfig\nname: {address}\n");
+    let servers = trio.api_servers()?;
     configure(trio, &document)?;
     let first = await_holder(trio, &[0, 1, 2])?;
     is_served(trio)?;
+    // They read their certificates, which name it now, by themselves.
+    let now = trio.api_servers()?;
+    ensure!(
+        now == servers,
+        "API servers restarted: {servers:?} ran before, {now:?} now"
+    );
     for node in 0..3 {
         let operators = trio.ask(node, &["get", "operatorspecs"])?;
         ensure!(operators.contains(&address), "{operators}");
