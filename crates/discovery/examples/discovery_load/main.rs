@@ -4,10 +4,11 @@
 //! discovery_load fill ADDRESS CLUSTERS AFFILIATES     puts affiliates of 400 bytes with 2 endpoints into each cluster
 //! discovery_load update ADDRESS CLUSTERS AFFILIATES SECONDS   changes them as fast as it can
 //! discovery_load count ADDRESS CLUSTERS               how many affiliates there are
-//! discovery_load watch ADDRESS WATCHERS ROUNDS        how long a change takes to reach watchers
+//! discovery_load watch ADDRESS WATCHERS CONNECTIONS ROUNDS    how long a change takes to reach watchers
 //! discovery_load survive ADDRESS SECONDS              updates until the service dies, and what it lost when it is back
 //! ```
-//! One thread, so that the service has the other processor; the same protocol as nodes speak, below it as little as possible.
+//! One thread at a time, so that the service has the other processor; the same protocol as nodes speak, below it as
+//! little as possible.
 
 mod calls;
 mod watcher;
@@ -25,7 +26,7 @@ use discovery_client::proto::server::{AffiliateUpdateRequest, ListRequest, ListR
 const CONNECTIONS: usize = 8;
 const IN_PROGRESS: usize = 24;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -47,8 +48,9 @@ async fn main() -> Result<()> {
             let found = count(address.parse()?, clusters.parse()?).await?;
             serde_json::json!({ "affiliates": found })
         }
-        ["watch", address, watchers, rounds] => {
-            let rounds = watcher::rounds(address.parse()?, watchers.parse()?, rounds.parse()?).await?;
+        ["watch", address, watchers, connections, rounds] => {
+            let (watchers, connections) = (watchers.parse()?, connections.parse()?);
+            let rounds = watcher::rounds(address.parse()?, watchers, connections, rounds.parse()?).await?;
             let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
             let medians: Vec<f64> = rounds
                 .iter()

@@ -18,6 +18,8 @@ use crate::{dist, host, paths};
 const CLUSTERS: &str = "10000";
 const AFFILIATES: &str = "10";
 const WATCHERS: &str = "1000";
+/// Connections of all watchers together, as proxies and clients that share them have. Nodes have one each.
+const SHARED: &str = "8";
 const ROUNDS: &str = "100";
 const SECONDS: &str = "10";
 /// How often the service is started with everything.
@@ -82,24 +84,25 @@ pub fn measure(ui: &Ui, work: &Path) -> Result<Vec<Row>> {
         Against::Target(70.0),
     );
 
-    let times = ui.step("1,000 watchers", || {
-        let times: Times = bench.run(&["watch", WATCHERS, ROUNDS])?;
-        let note = format!("{:.1} ms, last {:.1} ms", median(&times.medians), median(&times.lasts));
-        Ok((times, Some(note)))
-    })?;
-    let (medians, lasts) = (times.medians, times.lasts);
-    row(
-        "discovery: a change reaches half of 1,000 watchers",
-        Unit::Milliseconds,
-        medians,
-        Against::Target(4.0),
-    );
-    row(
-        "discovery: … and the last one",
-        Unit::Milliseconds,
-        lasts,
-        Against::Target(9.0),
-    );
+    for (connections, whose) in [(WATCHERS, "a connection each"), (SHARED, "on 8 connections")] {
+        let times = ui.step(&format!("1,000 watchers, {whose}"), || {
+            let times: Times = bench.run(&["watch", WATCHERS, connections, ROUNDS])?;
+            let note = format!("{:.1} ms, last {:.1} ms", median(&times.medians), median(&times.lasts));
+            Ok((times, Some(note)))
+        })?;
+        row(
+            &format!("discovery: a change reaches half of 1,000 watchers, {whose}"),
+            Unit::Milliseconds,
+            times.medians,
+            Against::Target(4.0),
+        );
+        row(
+            &format!("discovery: … and the last one, {whose}"),
+            Unit::Milliseconds,
+            times.lasts,
+            Against::Target(9.0),
+        );
+    }
 
     service.end(Signal::TERM)?;
     let starts = ui.step("restarts", || {
