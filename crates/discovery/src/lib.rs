@@ -10,11 +10,12 @@
 //! | [`journal`] | the disk: a log and snapshots |
 //! | [`service`], [`rate`], [`caller`] | the calls |
 //! | [`web`], [`page`], [`metrics`] | what people and monitoring see |
-//! | [`listen`], [`tls`], [`run`], [`settings`] | the program |
+//! | [`listen`], [`http2`], [`tls`], [`run`], [`settings`] | the program |
 //!
 //! The program is `keelson-discovery`; `docs/discovery.md` is for those who run it.
 
 pub mod caller;
+pub mod http2;
 pub mod journal;
 pub mod limits;
 pub mod listen;

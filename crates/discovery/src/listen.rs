@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use discovery_client::proto::server::cluster_server::ClusterServer;
 use http::Request;
+use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use crate::caller::Caller;
+use crate::http2::{self, RequestBody};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::service::{Service, WATCH};
@@ -71,8 +73,7 @@ pub async fn serve(listener: TcpListener, port: Port, bounds: Bounds, cancel: Ca
                 Ok(permit) => {
                     // Small messages should leave at once; a socket that refuses the option is closed already.
                     let _ = stream.set_nodelay(true);
-                    // A token of its own: it is looked at whenever the connection is, and all would look at one lock.
-                    let (port, bounds, cancel) = (port.clone(), bounds.clone(), cancel.child_token());
+                    let (port, bounds, cancel) = (port.clone(), bounds.clone(), cancel.clone());
                     connections.spawn(connection(stream, peer, port, bounds, permit, cancel));
                 }
                 Err(_) => {
@@ -154,37 +155,28 @@ async fn grpc(
         .max_decoding_message_size(limits::REQUEST)
         .accept_compressed(tonic::codec::CompressionEncoding::Gzip);
     let clock = bounds.clock;
-    let answer = {
-        let caller = caller.clone();
-        service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(caller.call(clock.uptime()));
-            let (mut server, service) = (server.clone(), service.clone());
-            async move {
-                match request.uri().path() {
-                    WATCH => Ok(service.watch(request).await.map(tonic::body::Body::new)),
-                    _ => server.call(request).await,
-                }
+    let answer = |mut request: Request<RequestBody>| {
+        request.extensions_mut().insert(caller.call(clock.uptime()));
+        let (mut server, service) = (server.clone(), service.clone());
+        async move {
+            match request.uri().path() {
+                WATCH => service.watch(request).await.map(Either::Left),
+                _ => match server.call(request).await {
+                    Ok(response) => response.map(Either::Right),
+                    Err(never) => match never {},
+                },
             }
-        })
+        }
     };
-    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::CALLS_PER_CONNECTION)
-        .max_header_list_size(limits::HEADERS)
-        .initial_stream_window_size(limits::STREAM_WINDOW)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW)
-        .keep_alive_interval(limits::KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(limits::KEEP_ALIVE_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(stream), answer);
-    tokio::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return said(ended),
-        () = idle(&caller, clock) => {}
-        () = cancel.cancelled() => {}
+    let end = async {
+        tokio::select! {
+            () = idle(&caller, clock) => {}
+            () = cancel.cancelled() => {}
+        }
+    };
+    if let Err(error) = http2::serve(stream, answer, end).await {
+        tracing::debug!(%error, "connection ended");
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = tokio::time::timeout(limits::SHUTDOWN_GRACE, connection).await;
 }
 
 async fn web(stream: TcpStream, router: axum::Router, caller: Caller, bounds: &Bounds, cancel: &CancellationToken) {

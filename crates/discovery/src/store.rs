@@ -176,10 +176,7 @@ impl Store {
             for (cluster, id) in collected.changed {
                 shard.tell_of(&cluster, &id);
             }
-            shard.watchers.retain(|_, watchers| {
-                watchers.forget_closed();
-                !watchers.is_empty()
-            });
+            shard.watchers.retain(|_, watchers| !watchers.is_empty());
         }
     }
 
