@@ -150,11 +150,12 @@ where
 async fn send_data(mut data: Bytes, stream: &mut SendStream<Bytes>) -> Option<()> {
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
-        let room = match stream.capacity() {
-            0 => poll_fn(|cx| stream.poll_capacity(cx)).await?.ok()?,
-            room => room,
-        };
-        stream.send_data(data.split_to(room.min(data.len())), false).ok()?;
+        // Room that another call took meanwhile is none: a frame without data would count against us.
+        while stream.capacity() == 0 {
+            poll_fn(|cx| stream.poll_capacity(cx)).await?.ok()?;
+        }
+        let part = data.split_to(stream.capacity().min(data.len()));
+        stream.send_data(part, false).ok()?;
     }
     Some(())
 }
@@ -213,5 +214,141 @@ impl Wake for Held {
         if !self.held.fetch_or(false, Ordering::AcqRel) {
             self.task.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use h2::client::{self, SendRequest};
+    use http_body_util::Full;
+    use tokio::sync::oneshot;
+
+    /// A client of a connection on which everything is answered so, until `end`.
+    async fn connect<F, B>(
+        client: &client::Builder,
+        answer: impl FnMut(Request<RequestBody>) -> F + Send + 'static,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) -> (SendRequest<Bytes>, tokio::task::JoinHandle<()>)
+    where
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+    {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let serving = tokio::spawn(async move {
+            let _ = serve(ours, answer, end).await;
+        });
+        let (send, connection) = client.handshake(theirs).await.unwrap();
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        (send, serving)
+    }
+
+    async fn call(send: &SendRequest<Bytes>) -> (client::ResponseFuture, SendStream<Bytes>) {
+        let request = Request::get("http://service/").body(()).unwrap();
+        send.clone().ready().await.unwrap().send_request(request, true).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_client_with_little_room_gets_everything_and_no_empty_frames() {
+        let long = Bytes::from((0..100_000u32).map(|i| i as u8).collect::<Vec<u8>>());
+        let (answer, mut builder) = (long.clone(), client::Builder::new());
+        builder.initial_window_size(64);
+        let answer = move |_| std::future::ready(Response::new(Full::new(answer.clone())));
+        let (send, _serving) = connect(&builder, answer, std::future::pending()).await;
+        let mut calls = Vec::new();
+        for _ in 0..3 {
+            let (response, _) = call(&send).await;
+            calls.push(async {
+                let (mut body, mut got) = (response.await.unwrap().into_body(), Vec::new());
+                while let Some(data) = body.data().await {
+                    let data = data.unwrap();
+                    assert!(!data.is_empty() || body.is_end_stream());
+                    body.flow_control().release_capacity(data.len()).unwrap();
+                    got.extend_from_slice(&data);
+                }
+                got
+            });
+        }
+        for got in futures::future::join_all(calls).await {
+            assert!(got == long);
+        }
+    }
+
+    /// A body that never has anything, and tells when it is gone.
+    struct Endless(Option<oneshot::Sender<()>>);
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            self.0.take().map(|gone| gone.send(()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_when_the_client_does_not_want_it_any_more() {
+        let (tell, gone) = oneshot::channel();
+        let mut tell = Some(tell);
+        let answer = move |_| std::future::ready(Response::new(Endless(tell.take())));
+        let (send, _serving) = connect(&client::Builder::new(), answer, std::future::pending()).await;
+        let (response, mut stream) = call(&send).await;
+        let _body = response.await.unwrap().into_body();
+        stream.send_reset(h2::Reason::CANCEL);
+        gone.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn at_the_end_calls_are_finished_and_the_connection_ends_with_them() {
+        let (tell_end, ended) = oneshot::channel::<()>();
+        let (begin, begun) = oneshot::channel::<()>();
+        let (go, gone) = oneshot::channel::<()>();
+        let mut once = Some((begin, gone));
+        let answer = move |_| {
+            let (begin, gone) = once.take().unwrap();
+            begin.send(()).unwrap();
+            gone.map(|_| Response::new(Full::new(Bytes::from_static(b"late"))))
+        };
+        let (send, serving) = connect(&client::Builder::new(), answer, ended.map(|_| ())).await;
+        let (response, _) = call(&send).await;
+        begun.await.unwrap();
+        tell_end.send(()).unwrap();
+        tokio::task::yield_now().await;
+        go.send(()).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "late");
+        serving.await.unwrap();
+    }
+
+    #[derive(Default)]
+    struct Wakes(std::sync::atomic::AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_polled_anyway_wakes_nobody() {
+        let (held, wakes) = (Arc::new(Held::default()), Arc::new(Wakes::default()));
+        let (waker, task) = (Waker::from(held.clone()), Waker::from(wakes.clone()));
+        held.hold(&task);
+        waker.wake_by_ref();
+        assert_eq!(wakes.0.load(Ordering::Acquire), 0);
+        held.release();
+        waker.wake_by_ref();
+        assert_eq!(wakes.0.load(Ordering::Acquire), 1);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use discovery_client::proto::server::cluster_server::ClusterServer;
+use futures::FutureExt;
 use http::Request;
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -160,7 +161,8 @@ async fn grpc(
         let (mut server, service) = (server.clone(), service.clone());
         async move {
             match request.uri().path() {
-                WATCH => service.watch(request).await.map(Either::Left),
+                // Boxed: to begin one takes more memory than any other call, and calls are as large as the largest.
+                WATCH => service.watch(request).boxed().await.map(Either::Left),
                 _ => match server.call(request).await {
                     Ok(response) => response.map(Either::Right),
                     Err(never) => match never {},
