@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{Method, Request};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use h2::client::SendRequest;
+use http::{HeaderMap, HeaderValue, Method, Request};
 use prost::Message;
 use tokio::net::TcpStream;
 
@@ -27,36 +25,52 @@ pub fn frame(message: &impl Message) -> Bytes {
 
 /// A connection.
 #[derive(Clone)]
-pub struct Connection(http2::SendRequest<Full<Bytes>>, SocketAddr);
+pub struct Connection(SendRequest<Bytes>, SocketAddr);
 
 impl Connection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> crate::Result<Connection> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let (send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        // Room for many small answers at once: h2 takes a window of the usual size full of them for an attack.
+        let mut builder = h2::client::Builder::new();
+        builder.initial_connection_window_size(1 << 20);
+        let (send, connection) = builder.handshake(stream).await?;
         tokio::spawn(connection);
         Ok(Connection(send, address))
     }
 
     /// Calls and gives the message of the answer.
     pub async fn call(&self, method: &str, message: &impl Message) -> Result<Bytes, String> {
-        let mut send = self.0.clone();
+        let answer = self.exchange(method, frame(message)).await;
+        let (status, message) = answer.map_err(|error| format!("{method}: {error}"))?;
+        match status.as_ref().map(http::HeaderValue::as_bytes) {
+            Some(b"0") => Ok(message.slice(5..)),
+            other => Err(format!("{method}: status {other:?}")),
+        }
+    }
+
+    /// Sends a frame; the status and the frame that come back.
+    async fn exchange(&self, method: &str, frame: Bytes) -> crate::Result<(Option<HeaderValue>, Bytes)> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://{}{}", self.1, path(method)))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .body(Full::new(frame(message)))
-            .map_err(|e| e.to_string())?;
-        send.ready().await.map_err(|e| e.to_string())?;
-        let response = send.send_request(request).await.map_err(|e| e.to_string())?;
-        let at_once = response.headers().get("grpc-status").cloned();
-        let body = response.into_body().collect().await.map_err(|e| e.to_string())?;
-        let status = at_once.or_else(|| body.trailers().and_then(|t| t.get("grpc-status").cloned()));
-        match status.as_ref().map(http::HeaderValue::as_bytes) {
-            Some(b"0") => Ok(body.to_bytes().slice(5..)),
-            other => Err(format!("{method}: status {other:?}")),
+            .body(())?;
+        let (response, mut stream) = self.0.clone().ready().await?.send_request(request, false)?;
+        stream.send_data(frame, true)?;
+        let (head, mut body) = response.await?.into_parts();
+        let mut message = BytesMut::new();
+        while let Some(part) = body.data().await.transpose()? {
+            body.flow_control().release_capacity(part.len())?;
+            message.extend_from_slice(&part);
         }
+        let status = |headers: &HeaderMap| headers.get("grpc-status").cloned();
+        let last = body.trailers().await?;
+        Ok((
+            status(&head.headers).or(last.as_ref().and_then(status)),
+            message.freeze(),
+        ))
     }
 }
