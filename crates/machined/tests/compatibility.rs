@@ -90,15 +90,18 @@ fn node(folder: &Path) -> Node {
     }
 }
 
+/// The socket is there a moment before anybody listens on it.
 async fn channel(socket: &Path) -> Channel {
-    for _ in 0..100 {
-        if socket.exists() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
     let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display())).unwrap();
-    endpoint.connect().await.unwrap()
+    let connected = async {
+        loop {
+            match endpoint.connect().await {
+                Ok(channel) => return channel,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), connected).await.unwrap()
 }
 
 /// Makes the call with one empty message. On the wire a single message and a stream of one are the same.
