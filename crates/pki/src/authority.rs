@@ -23,6 +23,8 @@ pub enum Usage {
     Client,
     /// Both (etcd peers).
     Peer,
+    /// Signatures of programs, among them kernel images that UEFI firmware starts.
+    CodeSigning,
 }
 
 /// A certificate to be made, with a new key.
@@ -38,7 +40,7 @@ pub struct Request {
     pub dns_names: Vec<String>,
     /// Addresses it is valid for.
     pub ips: Vec<IpAddr>,
-    /// Server, client or both.
+    /// What it may be used for.
     pub usage: Usage,
     /// How long it is valid from `now`.
     pub ttl: Duration,
@@ -110,7 +112,7 @@ pub struct Terms {
     pub dns_names: Option<Vec<String>>,
     /// Addresses; `None` takes the request's.
     pub ips: Option<Vec<IpAddr>>,
-    /// Server, client or both; never taken from the request.
+    /// What it may be used for; never taken from the request.
     pub usage: Usage,
     /// How long the certificate is valid from `now`.
     pub ttl: Duration,
@@ -308,7 +310,7 @@ impl Authority {
     }
 }
 
-/// A certificate signed by its own key: what a node shows before it has a configuration.
+/// A certificate signed by its own key: what a node shows before it has a configuration, what firmware knows a signer by.
 pub fn self_signed(request: &Request) -> Result<CertAndKey, Error> {
     let key = PrivateKey::generate(request.key)?;
     let name = Name {

@@ -18,6 +18,7 @@ const AUTHORITY_KEY_ID: &[u32] = &[2, 5, 29, 35];
 const EXTENDED_KEY_USAGE: &[u32] = &[2, 5, 29, 37];
 const SERVER_AUTH: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_AUTH: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
+const CODE_SIGNING: &[u32] = &[1, 3, 6, 1, 5, 5, 7, 3, 3];
 
 // Named bits of KeyUsage, the first bit is the highest.
 const DIGITAL_SIGNATURE: u8 = 0x80;
@@ -183,6 +184,7 @@ fn extended_key_usage(usage: Usage) -> Vec<u8> {
         Usage::Server => der::sequence(&[&server]),
         Usage::Client => der::sequence(&[&client]),
         Usage::Peer => der::sequence(&[&server, &client]),
+        Usage::CodeSigning => der::sequence(&[&der::oid(CODE_SIGNING)]),
     };
     extension(EXTENDED_KEY_USAGE, false, &value)
 }

@@ -46,6 +46,9 @@ pub enum Error {
         /// Subject of the certificate.
         subject: String,
     },
+    /// The key is of a kind that signatures of this form are not made with.
+    #[error("the private key is not an RSA key, and signatures of this form (PKCS #7) are made with no other here")]
+    NotRsa,
     /// The certificate may not sign others.
     #[error("certificate \"{subject}\" is not a certificate authority")]
     NotAuthority {

@@ -19,6 +19,8 @@ pub enum KeyKind {
     Ed25519,
     /// ECDSA on P-256: etcd and Kubernetes.
     EcdsaP256,
+    /// RSA of 2048 bits: where nothing else is understood (policies of TPMs).
+    Rsa2048,
     /// RSA of 4096 bits: slow to make (seconds), only when asked for.
     Rsa4096,
 }
@@ -61,6 +63,7 @@ impl PrivateKey {
                 EcdsaKeyPair::generate(Curve::P256.algorithm()).map_err(failed)?,
                 Curve::P256,
             ),
+            KeyKind::Rsa2048 => Inner::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?),
             KeyKind::Rsa4096 => Inner::Rsa(RsaKeyPair::generate(KeySize::Rsa4096).map_err(failed)?),
         }))
     }
@@ -148,6 +151,11 @@ impl PrivateKey {
         Ok(pem::encode("PUBLIC KEY", &self.public_key()?))
     }
 
+    /// Whether it is an RSA key, the only kind that some who check signatures understand.
+    pub fn is_rsa(&self) -> bool {
+        matches!(self.0, Inner::Rsa(_))
+    }
+
     /// Signs a message; the algorithm is [`Self::signature_algorithm`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         let random = SystemRandom::new();
@@ -213,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_rsa_key_is_written_as_pkcs1() {
-        let key = PrivateKey(Inner::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()));
+        let key = PrivateKey::generate(KeyKind::Rsa2048).unwrap();
         let text = key.to_pem().unwrap();
         assert!(
             text.expose_str()

@@ -1,4 +1,4 @@
-//! Keys, certificate authorities, certificates, roles and client configuration.
+//! Keys, certificate authorities, certificates, detached signatures, roles and client configuration.
 //!
 //! Everything here takes the time as an argument and draws randomness from one library, so callers can test it.
 //!
@@ -29,6 +29,7 @@ pub mod pem;
 mod request;
 pub mod roles;
 mod secret;
+pub mod signed_data;
 pub mod tls;
 pub mod tokens;
 
