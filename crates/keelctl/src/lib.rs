@@ -15,8 +15,6 @@ pub mod session;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use cli::Parsed;
-
 /// Exit code of a program that a closed pipe ended, as shells show it (128 + SIGPIPE).
 const CLOSED_PIPE: u8 = 141;
 
@@ -24,12 +22,7 @@ const CLOSED_PIPE: u8 = 141;
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let program = Program::of(arguments.first());
     match cli::parse(arguments) {
-        Ok(Parsed::Run(cli)) => finish(commands::run(*cli, program)),
-        Ok(Parsed::Pending(entry)) => finish(Err(commands::NotImplemented {
-            name: entry.name.to_owned(),
-            instead: entry.instead,
-        }
-        .into())),
+        Ok(cli) => finish(commands::run(cli, program)),
         Err(error) => {
             // Help goes to standard output and is no failure; mistakes end with 1, as scripts expect of talosctl.
             let code = if error.use_stderr() {

@@ -121,10 +121,6 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}");
         }
-        for entry in crate::cli::pending::PENDING {
-            let part = format!("\n## keelctl {}\n\n{} (not implemented yet)\n", entry.name, entry.about);
-            assert!(text.contains(&part), "{part}");
-        }
         assert!(!text.contains("## keelctl docs"));
     }
 }

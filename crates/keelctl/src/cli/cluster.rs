@@ -33,7 +33,7 @@ pub enum ClusterAction {
     Create(Box<Create>),
     /// Show a cluster
     Show {
-        /// What made it: native, docker or qemu; checked where given
+        /// What made it: native or docker; checked where given
         #[arg(long)]
         provisioner: Option<String>,
     },
@@ -42,7 +42,7 @@ pub enum ClusterAction {
         /// Names of nodes as `cluster show` has them; else all that do not run
         #[arg(value_name = "NODE")]
         nodes: Vec<String>,
-        /// What made it: native, docker or qemu; checked where given
+        /// What made it: native or docker; checked where given
         #[arg(long)]
         provisioner: Option<String>,
         /// How long to wait until they answer
@@ -54,7 +54,7 @@ pub enum ClusterAction {
         /// Go on when something cannot be removed
         #[arg(short, long)]
         force: bool,
-        /// What made it: native, docker or qemu; checked where given
+        /// What made it: native or docker; checked where given
         #[arg(long)]
         provisioner: Option<String>,
         /// Save the logs of the nodes here first
@@ -69,7 +69,7 @@ pub enum ClusterAction {
 /// `cluster create`
 #[derive(Debug, Args)]
 pub struct Create {
-    /// native (namespaces of this machine), docker (containers on this machine) or qemu
+    /// native (namespaces of this machine) or docker (containers on this machine)
     #[arg(value_name = "PROVISIONER", default_value = "native")]
     pub provisioner: String,
     /// Number of control plane nodes

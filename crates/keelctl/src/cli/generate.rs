@@ -90,6 +90,48 @@ pub enum GenAction {
         #[arg(long)]
         talos_version: Option<String>,
     },
+    /// Generate keys, certificates and databases for UEFI Secure Boot
+    #[command(name = "secureboot")]
+    SecureBoot(SecureBoot),
+}
+
+/// `gen secureboot`
+#[derive(Debug, Args)]
+pub struct SecureBoot {
+    /// Folder for the files
+    #[arg(short, long, global = true, value_name = "PATH", default_value = "_out")]
+    pub output: String,
+    /// What to generate.
+    #[command(subcommand)]
+    pub command: SecureBootAction,
+}
+
+/// What `gen secureboot` can do.
+#[derive(Debug, Subcommand)]
+pub enum SecureBootAction {
+    /// Generate what makes UEFI firmware trust a certificate: db.auth, KEK.auth and PK.auth
+    Database {
+        /// Certificate to trust (PEM); others that follow it in the file are put in db only
+        #[arg(long, value_name = "PATH", default_value = "_out/uki-signing-cert.pem")]
+        enrolled_certificate: String,
+        /// Refused: Microsoft's certificates are not part of this program
+        #[arg(long)]
+        include_well_known_uefi_certs: bool,
+        /// Certificate of the key that signs the files (PEM)
+        #[arg(long, value_name = "PATH", default_value = "_out/uki-signing-cert.pem")]
+        signing_certificate: String,
+        /// Key that signs the files: RSA (PEM)
+        #[arg(long, value_name = "PATH", default_value = "_out/uki-signing-key.pem")]
+        signing_key: String,
+    },
+    /// Generate the key that signs PCR values: pcr-signing-key.pem
+    Pcr,
+    /// Generate the key and the certificate that sign kernel images: uki-signing-key.pem, uki-signing-cert.pem and .der
+    Uki {
+        /// Common name of the certificate
+        #[arg(long, default_value = "Test UKI Signing Key")]
+        common_name: String,
+    },
 }
 
 /// `gen config`

@@ -16,7 +16,6 @@ pub mod lifecycle;
 pub mod load;
 pub mod machine;
 pub mod observe;
-pub mod pending;
 pub mod rotate;
 pub mod upgrade_k8s;
 
@@ -42,7 +41,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Every command that is built. What is not yet is in [`pending::PENDING`].
+/// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Apply a machine configuration to a node
@@ -259,30 +258,20 @@ pub enum ClientConfigAction {
     },
 }
 
-/// What a command line turned out to be.
-#[derive(Debug)]
-pub enum Parsed {
-    /// A command to run.
-    Run(Box<Cli>),
-    /// A command that is not built yet.
-    Pending(&'static pending::Pending),
-}
+/// Commands that ask nodes for what a node in a container refuses, and says why. They are built, and wait for nodes on
+/// machines of their own.
+pub const REFUSED: &[&str] = &["meta delete", "meta write", "rollback", "upgrade", "wipe disk"];
 
-/// The whole command tree, with the commands that are not built yet.
+/// The whole command tree.
 pub fn command() -> clap::Command {
-    pending::add_to(Cli::command())
+    Cli::command()
 }
 
 /// Parses a command line, program name first.
-pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, clap::Error> {
+pub fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(normalize(arguments))?;
-    if let Some(entry) = pending::selected(&matches) {
-        return Ok(Parsed::Pending(entry));
-    }
-    Cli::from_arg_matches(&matches)
-        .map(|cli| Parsed::Run(Box::new(cli)))
-        .map_err(|e| e.format(&mut command))
+    Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))
 }
 
 /// Flags of node commands that take a value and may stand before the command.
@@ -298,7 +287,7 @@ const LEADING: [&str; 8] = [
 ];
 
 /// Switches that may be written with a value, `--insecure=false`.
-const SWITCHES: [&str; 12] = [
+const SWITCHES: [&str; 13] = [
     "insecure",
     "dry-run",
     "force",
@@ -311,6 +300,7 @@ const SWITCHES: [&str; 12] = [
     "noconfirm",
     "rsa",
     "client",
+    "include-well-known-uefi-certs",
 ];
 
 /// Puts flags that stand before the command behind it (`keelctl -n 10.5.0.2 get members`), where they belong, and
@@ -362,7 +352,7 @@ mod tests {
         line.split(' ').map(OsString::from).collect()
     }
 
-    fn parse_line(line: &str) -> Result<Parsed, clap::Error> {
+    fn parse_line(line: &str) -> Result<Cli, clap::Error> {
         parse(words(line))
     }
 
@@ -383,7 +373,7 @@ mod tests {
             normalize(words("keelctl -n a rotate-ca --dry-run=false")),
             words("keelctl rotate-ca -n a --dry-run=false")
         );
-        let Ok(Parsed::Run(cli)) = parse_line("keelctl -n a,b -n c get members") else {
+        let Ok(cli) = parse_line("keelctl -n a,b -n c get members") else {
             panic!("not parsed")
         };
         let Command::Get(get) = cli.command else {
@@ -425,21 +415,10 @@ mod tests {
             "keelctl inject sa -f x -r os:reader",
             "keelctl meta -i write 0x0a value",
             "keelctl wipe disk vda vdb --method zeroes",
+            "keelctl gen secureboot -o x -f uki",
+            "keelctl gen secureboot pcr --output x --force",
         ] {
-            assert!(matches!(parse_line(line), Ok(Parsed::Run(_))), "{line}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_built_yet_is_known_with_any_flags() {
-        for (line, name) in [
-            ("keelctl gen secureboot uki", "gen secureboot uki"),
-            ("keelctl gen secureboot pcr --output x", "gen secureboot pcr"),
-        ] {
-            assert!(
-                matches!(parse_line(line), Ok(Parsed::Pending(found)) if found.name == name),
-                "{line}"
-            );
+            assert!(parse_line(line).is_ok(), "{line}");
         }
     }
 

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use pki::clientconfig::ClientConfig;
 use sys::files::{Access, write_atomic};
 
+use crate::output::note;
+
 /// Refuses to go on if the file exists, unless told to overwrite.
 pub fn check_overwrite(path: &Path, force: bool) -> Result<()> {
     if !force && fs::symlink_metadata(path).is_ok() {
@@ -28,6 +30,18 @@ pub fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
     }
     let access = Access::UpToUmask(if secret { 0o600 } else { 0o644 });
     write_atomic(target, bytes, access).with_context(what)
+}
+
+/// Writes files, each with whether it is secret, and says so: all or none, for what exists is looked for first.
+pub fn write_all(force: bool, all: &[(impl AsRef<Path>, &[u8], bool)]) -> Result<()> {
+    for (path, ..) in all {
+        check_overwrite(path.as_ref(), force)?;
+    }
+    for (path, bytes, secret) in all {
+        write(path.as_ref(), bytes, *secret)?;
+        note(&format!("Created {}", path.as_ref().display()));
+    }
+    Ok(())
 }
 
 /// Writes a client configuration, for its owner only.

@@ -1,7 +1,6 @@
 //! `gen ca|crt|csr|key|keypair`: keys and certificates in files.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
@@ -10,9 +9,8 @@ use pki::{
 };
 
 use crate::cli::generate::{Gen, GenAction};
-use crate::commands::files::{check_overwrite, write};
+use crate::commands::files::write_all;
 use crate::commands::reading::{self, kind};
-use crate::output::note;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -87,6 +85,7 @@ pub fn run(args: Gen) -> Result<()> {
             )
         }
         GenAction::Config(config) => super::gen_config::generate(&config, force),
+        GenAction::SecureBoot(args) => super::secureboot::run(&args, force),
         action @ GenAction::Secrets { .. } => super::secrets::run(&action, force),
     }
 }
@@ -98,17 +97,4 @@ fn addresses(ip: Option<&str>) -> Result<Vec<IpAddr>> {
     })
     .into_iter()
     .collect()
-}
-
-/// Writes all files or none: what exists is looked for first.
-fn write_all(force: bool, all: &[(String, &[u8], bool)]) -> Result<()> {
-    let paths: Vec<PathBuf> = all.iter().map(|(name, ..)| PathBuf::from(name)).collect();
-    for path in &paths {
-        check_overwrite(path, force)?;
-    }
-    for (path, (_, bytes, secret)) in paths.iter().zip(all) {
-        write(path, bytes, *secret)?;
-        note(&format!("Created {}", Path::display(path)));
-    }
-    Ok(())
 }

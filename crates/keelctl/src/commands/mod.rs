@@ -37,6 +37,7 @@ pub mod pcap;
 pub mod reading;
 pub mod rotate_ca;
 pub mod secrets;
+pub mod secureboot;
 pub mod service;
 pub mod stats;
 pub mod support;
@@ -53,24 +54,6 @@ use crate::Program;
 use crate::cli::image::{Image, ImageAction};
 use crate::cli::{Cli, Command};
 use crate::output;
-
-/// A command of the interface that is not built yet.
-#[derive(Debug, thiserror::Error)]
-#[error("\"{name}\" is not implemented yet{}", if instead.is_empty() { String::new() } else { format!(": {instead}") })]
-pub struct NotImplemented {
-    /// The command.
-    pub name: String,
-    /// What to do instead; empty where there is nothing.
-    pub instead: &'static str,
-}
-
-impl NotImplemented {
-    /// A command, or a way to call it, that nothing stands in for.
-    pub fn new(name: impl Into<String>) -> Self {
-        let name = name.into();
-        Self { name, instead: "" }
-    }
-}
 
 /// Runs a parsed command.
 pub fn run(cli: Cli, program: Program) -> Result<()> {

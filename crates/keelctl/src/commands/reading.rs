@@ -71,6 +71,16 @@ pub mod kind {
         name: "certificate signing request",
         origin: "`gen csr` writes one",
     };
+    /// A certificate that firmware is to trust.
+    pub const UKI_CERTIFICATE: Kind = Kind {
+        name: "certificate",
+        origin: "`gen secureboot uki` writes one",
+    };
+    /// The key of such a certificate.
+    pub const UKI_KEY: Kind = Kind {
+        name: "private key",
+        origin: "`gen secureboot uki` writes one",
+    };
     /// Kubernetes manifests.
     pub const MANIFESTS: Kind = Kind {
         name: "file of Kubernetes manifests",

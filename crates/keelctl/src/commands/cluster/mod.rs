@@ -16,7 +16,7 @@ use crate::cli::cluster::{Cluster, ClusterAction};
 use crate::cli::common::ClientFlags;
 use crate::cli::load::Support;
 use crate::commands::files::write_client_config;
-use crate::commands::{NotImplemented, client_config, support};
+use crate::commands::{client_config, support};
 use crate::output::{note, paint::Paint, print, size, table::Table, told};
 use crate::session::{Session, block};
 
@@ -91,8 +91,11 @@ const DOCKER: &str = "docker";
 fn check_provisioner(name: &str, action: &str) -> Result<()> {
     match name {
         NATIVE | DOCKER => Ok(()),
-        "qemu" => Err(NotImplemented::new(format!("cluster {action} with provisioner {name}")).into()),
-        other => bail!("provisioner \"{other}\" is not known (native, docker or qemu)"),
+        "qemu" => bail!(
+            "cluster {action} with provisioner qemu is refused: this command runs no virtual machines; take native or \
+             docker"
+        ),
+        other => bail!("provisioner \"{other}\" is not known (native or docker)"),
     }
 }
 
