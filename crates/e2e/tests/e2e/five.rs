@@ -1,5 +1,4 @@
-//! Five control planes. They take more than a machine with two cores can start in the time that every run may take, so
-//! this is not part of a run without a filter: `cargo test --workspace --test e2e -- five`.
+//! Five control planes: three that grow to five while a client writes, and go on when two are cut off or lost.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The end-to-end tests: one real cluster, made and driven by the built programs as a user would.
 //!
 //! `cargo test --workspace --test e2e -- FILTER` runs the tests whose name contains FILTER, or one of its parts between
-//! commas; `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has ([`five`],
-//! [`vm`]), and the rotation of authorities on three control planes ([`authorities::of_three`]), run only when a
+//! commas; `--half=shared` and `--half=own` run a half of them. Tests that take more than a small machine has
+//! ([`vm`]), and the rotation of authorities on three control planes ([`authorities::of_three`]), run only when a
 //! filter names them.
 
 mod authorities;
@@ -180,11 +180,8 @@ fn own(filter: Option<&str>, summary: &mut Summary) -> anyhow::Result<()> {
     if any(&trio, filter, summary) {
         all(&high_availability::Trio::create()?, &trio, filter, summary);
     }
-    let large = five::tests();
-    match filter {
-        Some(filter) => all(&(), &large, Some(filter), summary),
-        None => summary.skipped += large.len(),
-    }
+    // At the end, when the other half is about done: they need the whole machine.
+    all(&(), &five::tests(), filter, summary);
     let virtual_machine = vm::tests();
     if filter.is_none() {
         summary.skipped += virtual_machine.len();
