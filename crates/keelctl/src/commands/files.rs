@@ -32,7 +32,7 @@ pub fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
     write_atomic(target, bytes, access).with_context(what)
 }
 
-/// Writes files, each with whether it is secret, and says so: all or none, for what exists is looked for first.
+/// Writes files, each with whether it is secret, and says so. What exists is looked for first: then none is written.
 pub fn write_all(force: bool, all: &[(impl AsRef<Path>, &[u8], bool)]) -> Result<()> {
     for (path, ..) in all {
         check_overwrite(path.as_ref(), force)?;

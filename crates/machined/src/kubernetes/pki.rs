@@ -302,7 +302,7 @@ pub fn service_account_public_key(key: &Secret) -> Result<String, Error> {
     ::pki::PrivateKey::from_pem(key.expose())?.public_key_pem()
 }
 
-/// Certificates of a control plane that change with the node's names; see [`issue`].
+/// Certificates of a control plane that change with the node's names and with the authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DynamicCerts {
     /// The API server's own.
@@ -311,23 +311,6 @@ pub struct DynamicCerts {
     pub kubelet_client: CertAndKey,
     /// Its client at aggregated servers.
     pub front_proxy: CertAndKey,
-}
-
-/// Issues the API server's certificates.
-///
-/// # Errors
-/// An authority cannot sign.
-pub fn issue(
-    kubernetes: &Authority,
-    aggregator: &Authority,
-    names: &Names,
-    now: SystemTime,
-) -> Result<DynamicCerts, Error> {
-    Ok(DynamicCerts {
-        api_server: kubernetes.sign(&api_server(names, now))?,
-        kubelet_client: kubernetes.sign(&api_server_kubelet_client(now))?,
-        front_proxy: aggregator.sign(&front_proxy_client(now))?,
-    })
 }
 
 #[cfg(test)]
@@ -368,12 +351,13 @@ mod tests {
         let now = SystemTime::now();
         let authority = Authority::new_kubernetes(now).unwrap();
         let names = names(["api.example.org", "[fd00::1]"], []);
-        let certs = issue(&authority, &Authority::new_aggregator(now).unwrap(), &names, now).unwrap();
-        let info = ::pki::cert_info(&certs.api_server.crt).unwrap();
+        let server = authority.sign(&api_server(&names, now)).unwrap();
+        let info = ::pki::cert_info(&server.crt).unwrap();
         assert_eq!(info.organizations, ["kube-master"]);
         assert_eq!(info.sans(), ["api.example.org", "fd00::1"]);
+        let kubelet_client = authority.sign(&api_server_kubelet_client(now)).unwrap();
         assert_eq!(
-            ::pki::cert_info(&certs.kubelet_client.crt).unwrap().organizations,
+            ::pki::cert_info(&kubelet_client.crt).unwrap().organizations,
             ["system:masters"]
         );
         let etcd = etcd("n", &["10.0.0.1".parse().unwrap()], now);

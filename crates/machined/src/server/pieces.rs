@@ -12,6 +12,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
 use tonic::{Response, Status};
 
+use super::files;
+
 /// Bytes in one message of a stream of bytes: with what is around them they fit in one frame of those who ask for large
 /// ones, as our clients and nodes do (128 KiB).
 pub const PIECE: usize = 127 * 1024;
@@ -91,8 +93,8 @@ where
         let _place = place;
         send(pieces, what, follow, sender).await;
     });
-    let data = |piece: Result<Vec<u8>, Status>| piece.map(|bytes| Data { metadata: None, bytes });
-    Ok(Response::new(Box::pin(ReceiverStream::new(receiver).map(data))))
+    let data = ReceiverStream::new(receiver).map(|piece| piece.map(files::bytes));
+    Ok(Response::new(Box::pin(data)))
 }
 
 async fn send<F>(mut pieces: Pieces<F>, what: String, follow: Option<Duration>, to: Sender<Result<Vec<u8>, Status>>)
@@ -114,7 +116,7 @@ where
             },
             (Ok(Stop::End), None) => false,
             (Err(error), _) => {
-                let status = super::files::status(error.kind(), format!("read {what}: {error}"));
+                let status = files::status(error.kind(), format!("read {what}: {error}"));
                 // Whoever is gone needs no reason.
                 let _ = to.send(Err(status)).await;
                 false

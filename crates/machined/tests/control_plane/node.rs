@@ -116,9 +116,14 @@ impl Node {
             node_ips: &[address],
             ..Default::default()
         });
-        let certs = certificates::issue(&kubernetes, &aggregator, &names, now()).unwrap();
+        let issued = |authority: &Authority, request| authority.sign(&request).unwrap();
+        let certs = certificates::DynamicCerts {
+            api_server: issued(&kubernetes, certificates::api_server(&names, now())),
+            kubelet_client: issued(&kubernetes, certificates::api_server_kubelet_client(now())),
+            front_proxy: issued(&aggregator, certificates::front_proxy_client(now())),
+        };
         let members = certificates::etcd("cp1", &[address], now());
-        let sign = |request| etcd_ca.sign(&request).unwrap();
+        let sign = |request| issued(&etcd_ca, request);
         let kubeconfig =
             |client| certificates::kubeconfig(client, "demo", SERVER, &kubernetes, b"", LIFETIME, now()).unwrap();
         let service_account_key = pki::service_account_key(false).unwrap();

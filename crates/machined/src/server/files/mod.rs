@@ -1,7 +1,8 @@
 //! Files of the node: listing, reading, copying, measuring.
 //!
-//! The path a client names is followed if it is a link, as `ls DIR/` and `cat` do; links below it never are. Streams
-//! are made by a thread that a slow client holds back and that ends when the client goes away.
+//! The path a client names is followed if it is a link, as `ls DIR/` and `cat` do; links below it never are. What
+//! is said of folders is made by a thread that a slow client holds back and that ends when the client goes away; a file
+//! alone comes in [`pieces`].
 
 mod archive;
 mod list;
@@ -92,7 +93,7 @@ pub(super) fn status(kind: ErrorKind, text: impl Into<String>) -> Status {
     }
 }
 
-fn bytes(bytes: Vec<u8>) -> Data {
+pub(super) fn bytes(bytes: Vec<u8>) -> Data {
     Data { metadata: None, bytes }
 }
 
